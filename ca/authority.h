@@ -1,0 +1,40 @@
+/* authority.h: the CAs of all clusters, in memory: make, load, find. */
+#ifndef ENSIGN_CA_AUTHORITY_H
+#define ENSIGN_CA_AUTHORITY_H
+
+#include "ca/record.h"
+#include "ca/store.h"
+#include "hsm/signer.h"
+
+/* One CA. Never changes and lives as long as its table, so pointers to it may be kept. */
+struct authority {
+    struct authority_record record;
+    struct certificate certificate; /* parsed from the record */
+    struct issuer issuer;           /* borrows from certificate */
+};
+
+struct authorities; /* thread-safe */
+
+MUST_USE enum err authorities_load(struct store *store, struct authorities **ret_authorities, struct fault *f);
+void authorities_free(struct authorities *authorities);
+
+/* The newest generation; NULL when there is none. */
+const struct authority *authorities_find(struct authorities *authorities, const char *cluster, const char *name);
+/* By subject key identifier. */
+const struct authority *authorities_find_key(struct authorities *authorities,
+                                             const uint8_t key_identifier[KEY_IDENTIFIER_SIZE]);
+
+/* What the CA of that name may grant: usages and the longest lifetime of a leaf. */
+MUST_USE enum err authority_make(struct signer *signer, const char *cluster, const char *name,
+                                 enum key_algorithm algorithm, int64_t lifetime_seconds, int64_t now,
+                                 struct authority_record *ret_record, struct fault *f);
+
+/* Adds a CA that has just been committed. Takes the record. */
+MUST_USE enum err authorities_add(struct authorities *authorities, struct authority_record *take_record,
+                                  struct fault *f);
+
+/* PEM of all CAs of that name, newest first: the trust bundle. ERR_ABSENT when there is none. */
+MUST_USE enum err authorities_bundle(struct authorities *authorities, const char *cluster, const char *name,
+                                     struct bytes *ret_pem, struct fault *f);
+
+#endif

@@ -1,0 +1,173 @@
+#include "ca/base/fault.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Exit codes: 1 error, 2 usage, 3 denied, 4 unreachable, 5 expiring, 6 conflict, 7 pending. */
+static const struct {
+    const char *name;
+    enum err err;
+    int http_status;
+    int exit;
+} codes[CODE_COUNT] = {
+    [CODE_NONE] = {"none", OK, 500, 0},
+    [CODE_MALFORMED] = {"malformed", ERR_INPUT, 400, 1},
+    [CODE_INVALID] = {"invalid", ERR_INPUT, 400, 1},
+    [CODE_MALFORMED_CSR] = {"malformed_csr", ERR_INPUT, 400, 1},
+    [CODE_PROOF_OF_POSSESSION] = {"proof_of_possession", ERR_INPUT, 400, 1},
+    [CODE_WEAK_KEY] = {"weak_key", ERR_INPUT, 400, 1},
+    [CODE_UNAUTHENTICATED] = {"unauthenticated", ERR_AUTH, 401, 3},
+    [CODE_FORBIDDEN] = {"forbidden", ERR_DENIED, 403, 3},
+    [CODE_POLICY_DENIED] = {"policy_denied", ERR_DENIED, 403, 3},
+    [CODE_NOT_FOUND] = {"not_found", ERR_ABSENT, 404, 1},
+    [CODE_METHOD_NOT_ALLOWED] = {"method_not_allowed", ERR_INPUT, 405, 1},
+    [CODE_CONFLICT] = {"conflict", ERR_CONFLICT, 409, 6},
+    [CODE_KEY_CONFLICT] = {"key_conflict", ERR_CONFLICT, 409, 6},
+    [CODE_TOO_LARGE] = {"too_large", ERR_LIMIT, 413, 1},
+    [CODE_UNSUPPORTED_TYPE] = {"unsupported_media_type", ERR_INPUT, 415, 1},
+    [CODE_IDEMPOTENCY_MISMATCH] = {"idempotency_mismatch", ERR_CONFLICT, 422, 6},
+    [CODE_RATE_LIMITED] = {"rate_limited", ERR_LIMIT, 429, 4},
+    [CODE_UNSUPPORTED] = {"unsupported", ERR_UNSUPPORTED, 400, 1},
+    [CODE_SEALED] = {"sealed", ERR_IO, 503, 4},
+    [CODE_READ_ONLY] = {"read_only", ERR_IO, 503, 4},
+    [CODE_SIGNER_DOWN] = {"signer_down", ERR_IO, 503, 4},
+    [CODE_UNREACHABLE] = {"unreachable", ERR_IO, 503, 4},
+    [CODE_UNTRUSTED] = {"untrusted", ERR_AUTH, 502, 1},
+    [CODE_USAGE] = {"usage", ERR_INPUT, 400, 2},
+    [CODE_EXPIRING] = {"expiring", ERR_CONFLICT, 409, 5},
+    [CODE_PENDING] = {"pending", ERR_CONFLICT, 202, 7},
+    [CODE_DAMAGED] = {"damaged", ERR_IO, 500, 1},
+    [CODE_IO] = {"io", ERR_IO, 500, 1},
+    [CODE_CRYPTO] = {"crypto", ERR_CRYPTO, 500, 1},
+    [CODE_NO_MEMORY] = {"no_memory", ERR_NOMEM, 500, 1},
+    [CODE_INTERNAL] = {"internal", ERR_BUG, 500, 1},
+};
+
+const char *code_name(enum code code)
+{
+    return codes[code].name;
+}
+
+enum code code_by_name(const char *name)
+{
+    for (enum code code = CODE_NONE + 1; code < CODE_COUNT; code++)
+        if (strcmp(codes[code].name, name) == 0)
+            return code;
+    return CODE_NONE;
+}
+
+enum err code_err(enum code code)
+{
+    return codes[code].err;
+}
+
+int code_http_status(enum code code)
+{
+    return codes[code].http_status;
+}
+
+int code_exit(enum code code)
+{
+    return codes[code].exit;
+}
+
+static enum err fault_fill(struct fault *f, enum code code, const char *format, va_list arguments)
+{
+    f->code = code;
+    vsnprintf(f->text, sizeof f->text, format, arguments);
+    return code_err(code);
+}
+
+enum err fault_set(struct fault *f, enum code code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    enum err err = fault_fill(f, code, format, arguments);
+    va_end(arguments);
+    return err;
+}
+
+enum err fault_if_reasons(struct fault *f, enum code code, const char *format, ...)
+{
+    if (f->reasons_count == 0)
+        return OK;
+    va_list arguments;
+    va_start(arguments, format);
+    enum err err = fault_fill(f, code, format, arguments);
+    va_end(arguments);
+    return err;
+}
+
+void fault_reason(struct fault *f, const char *pointer, const char *format, ...)
+{
+    if (f->reasons_count == FAULT_REASONS_MAX) {
+        f->reasons_omitted++;
+        return;
+    }
+    struct fault_reason *reason = &f->reasons[f->reasons_count++];
+    snprintf(reason->pointer, sizeof reason->pointer, "%s", pointer);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason->text, sizeof reason->text, format, arguments);
+    va_end(arguments);
+}
+
+/* Appends to the text as far as it fits. */
+static void text_append(struct fault *f, const char *separator, const char *text)
+{
+    size_t used = strlen(f->text);
+    snprintf(f->text + used, sizeof f->text - used, "%s%s", separator, text);
+}
+
+enum err fault_errno(struct fault *f, const char *format, ...)
+{
+    int cause = errno;
+    enum code code = cause == ENOSPC || cause == EDQUOT || cause == EROFS ? CODE_READ_ONLY : CODE_IO;
+    va_list arguments;
+    va_start(arguments, format);
+    enum err err = fault_fill(f, code, format, arguments);
+    va_end(arguments);
+    char text[128];
+    text_append(f, ": ", strerror_r(cause, text, sizeof text));
+    return err;
+}
+
+enum err fault_openssl(struct fault *f, const char *what)
+{
+    enum err err = fault_set(f, CODE_CRYPTO, "%s", what);
+    unsigned long error;
+    while ((error = ERR_get_error()) != 0) {
+        char text[160];
+        ERR_error_string_n(error, text, sizeof text);
+        text_append(f, ": ", text);
+    }
+    return err;
+}
+
+enum err fault_no_memory(struct fault *f)
+{
+    return fault_set(f, CODE_NO_MEMORY, "out of memory");
+}
+
+void fault_clear(struct fault *f)
+{
+    f->code = CODE_NONE;
+    f->text[0] = '\0';
+    f->reasons_count = 0;
+    f->reasons_omitted = 0;
+}
+
+void fault_line(const struct fault *f, char *ret_text, size_t size)
+{
+    int used = snprintf(ret_text, size, "%s", f->text);
+    for (size_t i = 0; i < f->reasons_count && used >= 0 && (size_t)used < size; i++) {
+        const struct fault_reason *reason = &f->reasons[i];
+        used += snprintf(ret_text + used, size - (size_t)used, "%s%s%s%s", i ? "; " : " (", reason->pointer,
+                         reason->pointer[0] ? ": " : "", reason->text);
+    }
+    if (f->reasons_count > 0 && used >= 0 && (size_t)used < size)
+        snprintf(ret_text + used, size - (size_t)used, f->reasons_omitted ? "; and %zu more)" : ")", f->reasons_omitted);
+}

@@ -1,0 +1,87 @@
+/* ca.h: everything that an open service has: store, ledger, index, authorities, profiles, clusters. */
+#ifndef ENSIGN_CA_CA_H
+#define ENSIGN_CA_CA_H
+
+#include "ca/authority.h"
+#include "ca/index.h"
+#include "ca/ledger.h"
+#include "policies/decide.h"
+
+struct ca {
+    struct store *store;
+    struct signer *signer; /* borrowed */
+    struct index *index;
+    struct ledger *ledger;
+    struct authorities *authorities;
+    struct profiles profiles;
+    struct service_record service;
+    struct clusters *clusters;
+};
+
+/* A new, empty service in an existing folder `path`: schema, log key, service CA. */
+MUST_USE enum err ca_create(const char *path, struct signer *signer, const struct alternative_names *names,
+                            const char *origin, struct fault *f);
+MUST_USE enum err ca_open(const char *path, struct signer *signer, struct ca **ret_ca, struct fault *f);
+void ca_close(struct ca *ca);
+
+int64_t ca_now(const struct ca *ca); /* UTC seconds */
+
+/* "token 4f3a…", "admin root": how records and leaves name a caller. */
+void caller_text(const struct caller *caller, char *ret_text, size_t size);
+
+/* ---- clusters ---- */
+
+/* Reads, checks and stores a cluster file and makes its CAs. The same document again changes nothing (ret_created
+ * false); another document under the same name is ERR_CONFLICT. */
+MUST_USE enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document,
+                                 bool *ret_created, const struct cluster **ret_cluster, struct fault *f);
+/* Valid as long as ca. ERR_ABSENT. */
+MUST_USE enum err cluster_find(struct ca *ca, const char *name, const struct cluster **ret_cluster, struct fault *f);
+/* Calls visit for each cluster in order of name until it returns false. */
+void cluster_each(struct ca *ca, bool (*visit)(void *context, const struct cluster *cluster), void *context);
+
+/* ---- join tokens ---- */
+
+struct token_request {
+    uint8_t id[TOKEN_ID_SIZE];
+    uint8_t secret_sha256[SHA256_SIZE];
+    const char *cluster, *node;
+    int64_t lifetime_seconds; /* 60 s .. 7 d */
+};
+MUST_USE enum err token_create(struct ca *ca, const struct caller *caller, const struct token_request *request,
+                               struct token_record *ret_record, struct fault *f);
+MUST_USE enum err token_revoke(struct ca *ca, const struct caller *caller, const uint8_t id[TOKEN_ID_SIZE],
+                               struct fault *f);
+MUST_USE enum err token_get(struct ca *ca, const uint8_t id[TOKEN_ID_SIZE], struct token_record *ret_record,
+                            uint64_t *ret_revision, struct fault *f);
+MUST_USE enum err token_each(struct ca *ca, bool (*visit)(void *context, const struct token_record *record),
+                             void *context, struct fault *f);
+/* "active", "expired", "revoked" */
+const char *token_state(const struct token_record *record, int64_t now);
+/* Who holds this id and secret. ERR_AUTH when unknown, wrong (compared in constant time), expired or revoked. */
+MUST_USE enum err token_authenticate(struct ca *ca, const uint8_t id[TOKEN_ID_SIZE],
+                                     const uint8_t secret[TOKEN_SECRET_SIZE], struct caller *ret_caller,
+                                     struct fault *f);
+
+/* ---- certificates ---- */
+
+MUST_USE enum err certificate_get(struct ca *ca, const uint8_t serial[SERIAL_SIZE],
+                                  struct certificate_record *ret_record, struct fault *f);
+/* Who presents this client certificate (DER; TLS has proved possession of its key): its stored record must be byte for
+ * byte this certificate, be valid now, and have a role. ERR_AUTH otherwise. */
+MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, struct caller *ret_caller,
+                                           struct fault *f);
+
+/* ---- audit ---- */
+
+/* Denials of known callers; unknown callers are counted elsewhere. Failing to log is an error of its own. */
+MUST_USE enum err audit_denial(struct ca *ca, const struct caller *caller, const char *what, const struct fault *why,
+                               struct fault *f);
+/* Calls visit for leaves [from, to) that are durable. */
+MUST_USE enum err audit_each(struct ca *ca, uint64_t from, uint64_t to,
+                             bool (*visit)(void *context, uint64_t sequence, struct span leaf), void *context,
+                             struct fault *f);
+/* A signed note over the tree that is durable now. */
+MUST_USE enum err audit_checkpoint(struct ca *ca, struct bytes *ret_note, struct fault *f);
+
+#endif

@@ -1,0 +1,33 @@
+/* issue.h: the one way to a certificate, whatever the protocol. Read issue.c first. */
+#ifndef ENSIGN_CA_ISSUE_H
+#define ENSIGN_CA_ISSUE_H
+
+#include "ca/ca.h"
+
+struct issue_request {
+    struct caller caller;
+    uint8_t token_id[TOKEN_ID_SIZE]; /* when caller.kind is REQUESTER_TOKEN */
+    const char *profile;
+    const char *cluster;             /* CLUSTER_SERVICE for identities */
+    const char *node;                /* "" when none; a token's and a node's own may be left out */
+    const char *identity;            /* "" when none */
+    enum requester role;             /* of an identity, else 0 */
+    int64_t lifetime_seconds;        /* 0: the profile's */
+    struct span csr_pem;
+    bool dry_run;                    /* decide only: nothing is signed, stored or logged */
+};
+
+struct issue_result {
+    struct decision decision;
+    struct certificate_record record; /* empty when dry_run */
+    bool stored_before;               /* the same token, profile and public key: the answer given then */
+    const struct authority *authority;
+};
+
+/* Errors: those of request_parse(), decide(), ledger_commit(); CODE_NOT_FOUND for a cluster, profile or node;
+ * CODE_KEY_CONFLICT when the token got this profile for another key. Denials are in the audit log when it returns. */
+MUST_USE enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result,
+                        struct fault *f);
+void issue_result_cleanup(struct issue_result *result);
+
+#endif

@@ -1,0 +1,80 @@
+/* ledger.h: the one writer. Every change of state and its audit leaf go through it, in one durable commit.
+ *
+ * Callers hand in a change and wait. One committer thread takes all that wait; checks their expectations; sends the
+ * drafts to the signer in one batch; numbers the events and extends the Merkle tree; commits everything in one store
+ * transaction; and answers all. A change whose expectation or signature fails fails alone.
+ *
+ * An audit leaf is JSON text, stored once and never serialised again:
+ *   {"v":1,"sequence":7,"time":"2026-11-21T04:00:00Z",<members of the event>}
+ * where the members begin with "event" and "actor". The leaf of an issued certificate ends with its SHA-256.
+ */
+#ifndef ENSIGN_CA_LEDGER_H
+#define ENSIGN_CA_LEDGER_H
+
+#include "ca/authority.h"
+#include "ca/record.h"
+#include "ca/store.h"
+#include "hsm/signer.h"
+
+enum { CHANGE_WRITES_MAX = 16, CHANGE_EXPECTATIONS_MAX = 16 };
+
+struct change {
+    struct {
+        struct bytes key;
+        uint64_t revision;
+    } expectations[CHANGE_EXPECTATIONS_MAX];
+    size_t expectations_count;
+    struct {
+        struct bytes key, value;
+    } writes[CHANGE_WRITES_MAX];
+    size_t writes_count;
+    struct bytes event; /* JSON members, without braces */
+
+    /* For an issue: */
+    const struct authority *authority; /* NULL when nothing is to be signed */
+    struct bytes draft;
+    struct certificate_record *record; /* borrowed; the ledger fills in certificate and log_sequence and stores it */
+
+    uint64_t sequence; /* out: of the leaf */
+
+    /* The committer's own: */
+    struct change *next;
+    struct fault *fault;
+    enum err err;
+    bool done;
+};
+/* The key must have this revision (0: be absent). The bytes are moved into the change (take_key is then empty). */
+void change_expect(struct change *change, struct bytes *take_key, uint64_t revision);
+void change_put(struct change *change, struct bytes *take_key, struct bytes *take_value);
+void change_cleanup(struct change *change);
+
+/* Begins the members of an event: "event":"token.created","actor":"admin root". */
+void event_begin(struct bytes *event, const char *name, const char *actor);
+void event_text(struct bytes *event, const char *member, const char *text); /* escaped */
+void event_hex(struct bytes *event, const char *member, struct span data);
+void event_time(struct bytes *event, const char *member, int64_t seconds);
+
+struct ledger;
+
+/* Told of each committed change, in order, before its caller wakes; must not block. */
+typedef void ledger_observer(void *context, const struct change *change);
+
+/* Reads the frontier and verifies it against the tail of the log. ERR_IO (CODE_DAMAGED) when they do not agree. */
+MUST_USE enum err ledger_open(struct store *store, struct signer *signer, ledger_observer *observer, void *context,
+                              struct ledger **ret_ledger, struct fault *f);
+/* Commits what waits, then stops. */
+void ledger_close(struct ledger *ledger);
+
+/* Blocks until the change is durable or failed. Thread-safe.
+ * ERR_CONFLICT  an expectation failed: read again, decide again
+ * ERR_IO        CODE_SIGNER_DOWN, CODE_READ_ONLY (before anything is signed), CODE_IO
+ * ERR_DENIED    the signer refused the draft */
+MUST_USE enum err ledger_commit(struct ledger *ledger, struct change *change, struct fault *f);
+
+/* The tree that is durable now. */
+void ledger_frontier(struct ledger *ledger, struct merkle_frontier *ret_frontier);
+
+/* True after a commit has failed in a way that leaves the store read-only until it succeeds again. */
+bool ledger_read_only(struct ledger *ledger);
+
+#endif

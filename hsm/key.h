@@ -1,0 +1,33 @@
+/* key.h: a private CA or log key, by URI. `sealed:` keys are blobs that the store holds and the signer opens;
+ * pkcs11: and tpm2: come later behind the same functions.
+ *
+ * The plaintext of a sealed blob is: version 1 ‖ grant (grant_pack) ‖ pack_span(PKCS#8 DER, or for the log the 32-byte
+ * Ed25519 seed). Only hsm/ includes this header. */
+#ifndef ENSIGN_HSM_KEY_H
+#define ENSIGN_HSM_KEY_H
+
+#include "ca/log/checkpoint.h"
+#include "ca/x509/grant.h"
+#include "hsm/seal.h"
+
+struct key; /* grant and private key, in memory of the signer */
+
+/* Makes a CA key and its self-signed certificate.
+ *   content    of the CA certificate (authority true); its not_after and subject go into the grant
+ *   grant      extended_key_usage and lifetime_max_seconds are taken from it, the rest is filled in */
+MUST_USE enum err key_make_authority(const struct seal *seal, enum key_algorithm algorithm,
+                                     const struct certificate_content *content, const struct grant *grant,
+                                     const uint8_t serial[SERIAL_SIZE], struct bytes *ret_blob,
+                                     struct bytes *ret_certificate, struct fault *f);
+MUST_USE enum err key_make_log(const struct seal *seal, const char *origin, struct bytes *ret_blob,
+                               uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
+
+MUST_USE enum err key_open(const struct seal *seal, struct span blob, struct key **ret_key, struct fault *f);
+const struct grant *key_grant(const struct key *key);
+MUST_USE enum err key_sign_certificate(const struct key *key, struct span draft, struct bytes *ret_certificate,
+                                       struct fault *f); /* after lint */
+MUST_USE enum err key_sign_checkpoint(const struct key *key, struct span text,
+                                      uint8_t ret_signature[LOG_SIGNATURE_SIZE], struct fault *f);
+void key_free(struct key *key);
+
+#endif

@@ -1,0 +1,18 @@
+/* secret.h: guarded memory (libsodium): locked, left out of dumps, wiped when freed, between guard pages. */
+#ifndef ENSIGN_HSM_SECRET_H
+#define ENSIGN_HSM_SECRET_H
+
+#include "ca/base/span.h"
+
+struct secret {
+    uint8_t *data;
+    size_t size;
+};
+
+MUST_USE enum err secret_new(size_t size, struct secret *ret_secret, struct fault *f);
+/* Reads a whole file of at most max bytes, without a trailing newline. The file must be a regular one that only its
+ * owner can read (mode & 077 == 0) in a folder that only its owner and root can write. */
+MUST_USE enum err secret_read(const char *path, size_t max, struct secret *ret_secret, struct fault *f);
+void secret_cleanup(struct secret *secret);
+
+#endif

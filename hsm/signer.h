@@ -1,0 +1,56 @@
+/* signer.h: the process that alone holds private CA keys, and how the server asks it.
+ *
+ * One SOCK_SEQPACKET socket pair; one message is one request or its answer (signer_message.h describes them). Several threads of the signer, one per core, take messages from
+ * the same socket. Requests carry the sealed blobs that they need, so the signer keeps nothing but a cache of opened
+ * keys; it can be killed at any time.
+ *
+ * Four verbs: make authority, make log key, sign certificates (a batch), sign a checkpoint.
+ */
+#ifndef ENSIGN_HSM_SIGNER_H
+#define ENSIGN_HSM_SIGNER_H
+
+#include "ca/log/checkpoint.h"
+#include "ca/x509/grant.h"
+#include "hsm/seal.h"
+
+/* ---- the process ---- */
+
+/* Opens the seal, locks memory, forbids dumps, gives up what it does not need, writes one byte 'R' to ready_fd, then
+ * serves until the other end of fd is closed. Runs in a process of its own. On failure ret and f say why. */
+MUST_USE enum err signer_run(int fd, int ready_fd, const struct seal_config *config, const char *state,
+                             struct fault *f);
+
+/* ---- the server's side ---- */
+
+struct signer; /* thread-safe */
+
+MUST_USE enum err signer_new(struct signer **ret_signer, struct fault *f);
+void signer_attach(struct signer *signer, int take_fd); /* a new channel; waiting calls on the old one fail */
+bool signer_up(struct signer *signer);
+void signer_free(struct signer *signer);
+
+/* All calls: ERR_IO (CODE_SIGNER_DOWN) when there is no signer, it dies, or it does not answer in 30 s. */
+
+MUST_USE enum err signer_make_authority(struct signer *signer, enum key_algorithm algorithm,
+                                        const struct certificate_content *content, const struct grant *grant,
+                                        const uint8_t serial[SERIAL_SIZE], struct bytes *ret_blob,
+                                        struct bytes *ret_certificate, struct fault *f);
+MUST_USE enum err signer_make_log(struct signer *signer, const char *origin, struct bytes *ret_blob,
+                                  uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
+
+struct signing {
+    struct span blob, draft;     /* borrowed */
+    struct bytes certificate;    /* out: owned; empty when it failed */
+    struct fault *fault;         /* out: filled when it failed; the caller's */
+    enum err err;                /* out */
+};
+/* Signs them all, in as few messages as their size allows, spread over the signer's threads. Fails as a whole only
+ * when the signer is down; else each signing has its own result. */
+MUST_USE enum err signer_sign(struct signer *signer, struct signing *signings, size_t count, struct fault *f);
+
+/* The signer refuses a text whose origin is not the grant's, or that is smaller than, or equal in size but different
+ * from, one that this process signed before (a fork). */
+MUST_USE enum err signer_sign_checkpoint(struct signer *signer, struct span blob, struct span text,
+                                         uint8_t ret_signature[LOG_SIGNATURE_SIZE], struct fault *f);
+
+#endif

@@ -1,0 +1,88 @@
+/* profile.h: a profile, from its strict document: what a certificate of one kind holds and who may ask for it.
+ *
+ *     apiVersion: ensign/v1
+ *     kind: Profile
+ *     name: etcd-member
+ *     description: One certificate for an etcd member's server and peer side
+ *     issuer: etcd-ca                  # authority: etcd-ca, kubernetes, front-proxy-ca of the cluster; service-ca
+ *     requesters: [token, operator, admin]
+ *     nodeRoles: [etcd]                # which nodes it is for; [] for none (identity, service)
+ *     subject:
+ *       commonNameFrom: node.name      # or commonName: literal
+ *       organizations: []
+ *     names:
+ *       from: [node.name, node.hostnames, node.addresses]   # closed list: see name_source
+ *       dns: [localhost]
+ *       addresses: [127.0.0.1, "::1"]
+ *     keyUsage: [digitalSignature, keyEncipherment]
+ *     extendedKeyUsage: [serverAuth, clientAuth]
+ *     keys: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096]
+ *     lifetime: 8760h
+ *     backdate: 5m
+ *
+ * Unknown keys are errors. Threads: pure; a profile is read-only once made.
+ */
+#ifndef ENSIGN_POLICIES_PROFILE_H
+#define ENSIGN_POLICIES_PROFILE_H
+
+#include "ca/base/document.h"
+#include "ca/x509/draft.h"
+
+enum { PROFILE_NAME_MAX = 63, AUTHORITY_NAME_MAX = 31, PROFILES_MAX = 64 };
+
+enum requester { /* bits */
+    REQUESTER_TOKEN = 1 << 0,
+    REQUESTER_NODE = 1 << 1,
+    REQUESTER_OPERATOR = 1 << 2,
+    REQUESTER_ADMIN = 1 << 3,
+    REQUESTER_AUDITOR = 1 << 4,
+    REQUESTER_SERVICE = 1 << 5, /* ensignd for itself */
+};
+
+enum node_role { /* bits */
+    ROLE_ETCD = 1 << 0,
+    ROLE_CONTROL_PLANE = 1 << 1,
+    ROLE_WORKER = 1 << 2,
+    ROLE_LOAD_BALANCER = 1 << 3,
+};
+extern const char *const node_role_words[]; /* "etcd", "control-plane", "worker", "load-balancer", NULL */
+
+enum name_source { /* bits: where names come from, besides the literal ones */
+    NAMES_NODE_NAME = 1 << 0,
+    NAMES_NODE_HOSTNAMES = 1 << 1,
+    NAMES_NODE_ADDRESSES = 1 << 2,
+    NAMES_SERVICE = 1 << 3,  /* the service's own --name list */
+};
+
+enum common_name_source { COMMON_NAME_LITERAL, COMMON_NAME_NODE, COMMON_NAME_IDENTITY };
+
+struct profile {
+    char name[PROFILE_NAME_MAX + 1];
+    char description[256];
+    char issuer[AUTHORITY_NAME_MAX + 1];
+    unsigned requesters;
+    unsigned node_roles;
+    enum common_name_source common_name_from;
+    struct distinguished_name subject; /* common_name empty when it is not literal */
+    unsigned names_from;
+    struct alternative_names names; /* literal ones */
+    unsigned key_usage;
+    unsigned extended_key_usage;
+    unsigned keys; /* 1 << enum key_algorithm */
+    int64_t lifetime_seconds, backdate_seconds;
+};
+
+MUST_USE enum err profile_read(const struct document *document, struct profile *ret_profile, struct fault *f);
+void profile_cleanup(struct profile *profile);
+
+/* All profiles of the service, by name. Owns them. */
+struct profiles {
+    struct profile *items;
+    size_t count;
+};
+/* The shipped documents, which are part of the program. */
+MUST_USE enum err profiles_shipped(struct profiles *ret_profiles, struct fault *f);
+const struct profile *profiles_find(const struct profiles *profiles, const char *name); /* NULL */
+void profiles_cleanup(struct profiles *profiles);
+
+#endif
