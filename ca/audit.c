@@ -1,0 +1,64 @@
+/* audit.c: the audit log as its readers see it, and the leaf of a refusal. */
+#include "ca/base/encode.h"
+#include "ca/ca.h"
+
+enum err audit_denial(struct ca *ca, const struct caller *caller, const char *what, const struct fault *why,
+                      struct fault *f)
+{
+    char actor[DNS_NAME_MAX + 32], reasons[2048];
+    caller_text(caller, actor, sizeof actor);
+    fault_line(why, reasons, sizeof reasons);
+    AUTO(change) change = {0};
+    event_begin(&change.event, "denied", actor);
+    event_text(&change.event, "what", what);
+    event_text(&change.event, "code", code_name(why->code));
+    event_text(&change.event, "reason", reasons);
+    return ledger_commit(ca->ledger, &change, f);
+}
+
+struct each {
+    bool (*visit)(void *context, uint64_t sequence, struct span leaf);
+    void *context;
+    uint64_t sequence;
+};
+
+static bool each_leaf(void *context, struct span key, struct span leaf)
+{
+    (void)key;
+    struct each *each = context;
+    return each->visit(each->context, each->sequence++, leaf);
+}
+
+enum err audit_each(struct ca *ca, uint64_t from, uint64_t to,
+                    bool (*visit)(void *context, uint64_t sequence, struct span leaf), void *context, struct fault *f)
+{
+    if (from >= to)
+        return OK;
+    AUTO(bytes) from_key = {0};
+    AUTO(bytes) to_key = {0};
+    key_leaf(from, &from_key);
+    key_leaf(to, &to_key);
+    struct each each = {visit, context, from};
+    return store_scan(ca->store, bytes_span(&from_key), bytes_span(&to_key), false, each_leaf, &each, f);
+}
+
+enum err audit_checkpoint(struct ca *ca, struct bytes *ret_note, struct fault *f)
+{
+    struct merkle_frontier frontier;
+    struct checkpoint checkpoint = {0};
+    ledger_frontier(ca->ledger, &frontier);
+    snprintf(checkpoint.origin, sizeof checkpoint.origin, "%s", ca->service.origin);
+    checkpoint.size = frontier.size;
+    merkle_root(&frontier, &checkpoint.root);
+    AUTO(bytes) text = {0};
+    AUTO(bytes) note = {0};
+    checkpoint_text(&checkpoint, &text);
+    TRY(bytes_check(&text, f));
+    uint8_t signature[LOG_SIGNATURE_SIZE];
+    TRY(signer_sign_checkpoint(ca->signer, bytes_span(&ca->service.log_blob), bytes_span(&text), signature, f));
+    checkpoint_note(&checkpoint, ca->service.log_public_key, signature, &note);
+    TRY(bytes_check(&note, f));
+    *ret_note = note;
+    note = (struct bytes){0};
+    return OK;
+}

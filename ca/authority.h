@@ -20,11 +20,7 @@ void authorities_free(struct authorities *authorities);
 
 /* The newest generation; NULL when there is none. */
 const struct authority *authorities_find(struct authorities *authorities, const char *cluster, const char *name);
-/* By subject key identifier. */
-const struct authority *authorities_find_key(struct authorities *authorities,
-                                             const uint8_t key_identifier[KEY_IDENTIFIER_SIZE]);
-
-/* What the CA of that name may grant: usages and the longest lifetime of a leaf. */
+/* Has the signer make the first generation of a CA; what it may sign follows from its name. Nothing is stored. */
 MUST_USE enum err authority_make(struct signer *signer, const char *cluster, const char *name,
                                  enum key_algorithm algorithm, int64_t lifetime_seconds, int64_t now,
                                  struct authority_record *ret_record, struct fault *f);

@@ -2,6 +2,8 @@
 #ifndef ENSIGN_CA_CA_H
 #define ENSIGN_CA_CA_H
 
+#include <semaphore.h>
+
 #include "ca/authority.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
@@ -16,6 +18,7 @@ struct ca {
     struct profiles profiles;
     struct service_record service;
     struct clusters *clusters;
+    sem_t crypto; /* how many requests may be parsed and decided at a time */
 };
 
 /* A new, empty service in an existing folder `path`: schema, log key, service CA. */
@@ -23,6 +26,8 @@ MUST_USE enum err ca_create(const char *path, struct signer *signer, const struc
                             const char *origin, struct fault *f);
 MUST_USE enum err ca_open(const char *path, struct signer *signer, struct ca **ret_ca, struct fault *f);
 void ca_close(struct ca *ca);
+/* Only the store, its schema checked: for maintenance of a service that is stopped. */
+MUST_USE enum err ca_store_open(const char *path, struct store **ret_store, struct fault *f);
 
 int64_t ca_now(const struct ca *ca); /* UTC seconds */
 

@@ -23,7 +23,7 @@ void index_close(struct index *index);
 /* Drops all indexes and makes them again from the log. */
 MUST_USE enum err index_rebuild(struct store *store, uint64_t *ret_certificates, struct fault *f);
 
-enum { CURSOR_SIZE = 64, PAGE_MAX = 500 };
+enum { PAGE_MAX = 500 };
 
 struct certificate_query {
     const char *cluster, *node, *profile; /* NULL: any. node needs cluster */
@@ -34,7 +34,8 @@ struct certificate_query {
     struct span cursor;                   /* empty, or ret_cursor of the page before */
 };
 
-/* One page, in order of expiry when not_after_before is given and no node, else in order of serial (about time).
+/* One page. In order of expiry when neither node, cluster nor profile is given but a state or not_after_before is; else
+ * in order of serial, which is about the order of issuance.
  * ret_records  limit structs, the caller's, cleaned up by it; ret_cursor empty at the end. */
 MUST_USE enum err index_query(struct index *index, const struct certificate_query *query,
                               struct certificate_record *ret_records, size_t *ret_count, struct bytes *ret_cursor,

@@ -1,0 +1,237 @@
+/* issue.c: how a request becomes a certificate. Everything that Ensign issues comes through issue().
+ *
+ *     request_parse_pem   PKCS#10, proof of possession                     ca/x509/request.c
+ *     decide              may this caller have this, and what is in it     policies/decide.c
+ *     draft_build         TBSCertificate from the decision alone           ca/x509/draft.c
+ *     ledger_commit       signature, record, audit leaf: one commit        ca/ledger.c
+ */
+#include "ca/issue.h"
+
+#include <string.h>
+#include <time.h>
+
+/* A token's row changes when the same node fetches another profile meanwhile: read it again, this often at most. */
+enum { ATTEMPTS_MAX = 50 };
+
+static const char *request_node(const struct issue_request *request)
+{
+    return request->node[0] ? request->node : request->caller.node;
+}
+
+/* Finds what the decision is about: profile, inventory, issuing CA. */
+static enum err subject_find(struct ca *ca, const struct issue_request *request, const struct profile **ret_profile,
+                             const struct authority **ret_authority, struct subject_of_decision *ret_subject,
+                             struct fault *f)
+{
+    const struct profile *profile = profiles_find(&ca->profiles, request->profile);
+    if (!profile)
+        return fault_set(f, CODE_NOT_FOUND, "no profile \"%.64s\"", request->profile);
+    struct subject_of_decision subject = {.node = request_node(request),
+                                          .identity = request->identity,
+                                          .service_names = &ca->service.names,
+                                          .lifetime_seconds = request->lifetime_seconds};
+    if (strcmp(request->cluster, CLUSTER_SERVICE) != 0)
+        TRY(cluster_find(ca, request->cluster, &subject.cluster, f));
+    bool of_service = strcmp(profile->issuer, AUTHORITY_SERVICE) == 0;
+    const struct authority *authority =
+        authorities_find(ca->authorities, of_service ? CLUSTER_SERVICE : request->cluster, profile->issuer);
+    if (!authority)
+        return fault_set(f, CODE_NOT_FOUND, "cluster \"%.64s\" has no CA \"%s\", which issues profile \"%s\"",
+                         request->cluster, profile->issuer, profile->name);
+    subject.authority_not_after = authority->certificate.body.content.not_after;
+    *ret_profile = profile;
+    *ret_authority = authority;
+    *ret_subject = subject;
+    return OK;
+}
+
+/* What the certificate may do as a client of this service. */
+static enum requester identity_role(const struct issue_request *request, const struct profile *profile)
+{
+    if (profile->common_name_from == COMMON_NAME_IDENTITY)
+        return request->role;
+    return strcmp(profile->issuer, AUTHORITY_SERVICE) == 0 && profile->node_roles ? REQUESTER_NODE : 0;
+}
+
+static enum err request_decide(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                               struct issue_result *result, struct fault *f)
+{
+    const struct profile *profile = NULL;
+    struct subject_of_decision subject = {0};
+    TRY(subject_find(ca, request, &profile, &result->authority, &subject, f));
+    return decide(profile, &request->caller, &subject, csr, ca_now(ca), &result->decision, f);
+}
+
+/* ---- tokens ---- */
+
+/* OK and result filled when this token got this profile for this key; ERR_ABSENT when it did not get the profile yet. */
+static enum err token_use_find(struct ca *ca, const struct token_record *token, const struct request *csr,
+                               struct issue_result *result, struct fault *f)
+{
+    const char *profile = result->decision.profile->name;
+    for (size_t i = 0; i < token->uses_count; i++) {
+        if (strcmp(token->uses[i].profile, profile) != 0)
+            continue;
+        if (memcmp(token->uses[i].spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE) != 0)
+            return fault_set(f, CODE_KEY_CONFLICT,
+                             "this token already got \"%s\" for another public key; if that key is lost, have a new "
+                             "token made with `ensign token create`",
+                             profile);
+        result->stored_before = true;
+        return certificate_get(ca, token->uses[i].serial, &result->record, f);
+    }
+    return fault_set(f, CODE_NOT_FOUND, "not issued yet");
+}
+
+/* The change uses up the token for this profile, if its row is still what it was. */
+static enum err token_use_add(struct change *change, struct token_record *token, uint64_t revision,
+                              const struct certificate_record *record, struct fault *f)
+{
+    if (token->uses_count == TOKEN_USES_MAX)
+        return fault_set(f, CODE_POLICY_DENIED, "this token was used for %d profiles", TOKEN_USES_MAX);
+    struct token_use *use = &token->uses[token->uses_count++];
+    strcpy(use->profile, record->profile);
+    memcpy(use->spki_sha256, record->spki_sha256, SHA256_SIZE);
+    memcpy(use->serial, record->serial, SERIAL_SIZE);
+    AUTO(bytes) key = {0};
+    AUTO(bytes) expected = {0};
+    AUTO(bytes) row = {0};
+    key_token(token->id, &key);
+    key_token(token->id, &expected);
+    token_record_pack(token, &row);
+    change_expect(change, &expected, revision);
+    change_put(change, &key, &row);
+    return OK;
+}
+
+/* ---- record, draft, event ---- */
+
+static void record_fill(const struct issue_request *request, const struct decision *decision,
+                        const struct request *csr, const struct timespec *now, struct certificate_record *record)
+{
+    serial_make(now->tv_sec, (uint32_t)now->tv_nsec, record->serial);
+    strcpy(record->cluster, decision->cluster);
+    strcpy(record->authority, decision->authority);
+    strcpy(record->node, decision->node);
+    strcpy(record->profile, decision->profile->name);
+    strcpy(record->identity, decision->identity);
+    record->role = identity_role(request, decision->profile);
+    caller_text(&request->caller, record->requested_by, sizeof record->requested_by);
+    record->issued_at = now->tv_sec;
+    record->not_before = decision->content.not_before;
+    record->not_after = decision->content.not_after;
+    memcpy(record->spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE);
+}
+
+static void issue_event(struct bytes *event, const struct certificate_record *record)
+{
+    event_begin(event, "certificate.issued", record->requested_by);
+    event_text(event, "cluster", record->cluster);
+    event_text(event, "authority", record->authority);
+    event_text(event, "profile", record->profile);
+    event_text(event, "node", record->node);
+    event_text(event, "identity", record->identity);
+    event_hex(event, "serial", SPAN_OF(record->serial));
+    event_time(event, "not_after", record->not_after);
+    event_hex(event, "spki_sha256", SPAN_OF(record->spki_sha256));
+}
+
+static enum err change_prepare(const struct issue_request *request, const struct request *csr,
+                               struct issue_result *result, struct change *change, struct fault *f)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct certificate_record *record = &result->record;
+    record_fill(request, &result->decision, csr, &now, record);
+    AUTO(bytes) key = {0};
+    key_certificate(record->serial, &key);
+    change_expect(change, &key, 0);
+    change->authority = result->authority;
+    change->record = record;
+    issue_event(&change->event, record);
+    return draft_build(&result->decision.content, &result->authority->issuer, &csr->public_key, record->serial,
+                       &change->draft, f);
+}
+
+/* ---- the way through ---- */
+
+static enum err issue_once(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                           struct issue_result *result, struct fault *f)
+{
+    AUTO(change) change = {0};
+    if (request->caller.kind != REQUESTER_TOKEN) {
+        TRY(change_prepare(request, csr, result, &change, f));
+        return ledger_commit(ca->ledger, &change, f);
+    }
+    struct token_record token;
+    uint64_t revision = 0;
+    TRY(token_get(ca, request->token_id, &token, &revision, f));
+    enum err err = token_use_find(ca, &token, csr, result, f);
+    if (err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    TRY(change_prepare(request, csr, result, &change, f));
+    TRY(token_use_add(&change, &token, revision, &result->record, f));
+    return ledger_commit(ca->ledger, &change, f);
+}
+
+/* Parses and decides: the stretch that costs CPU. More of them at a time than cores only makes all of them late. */
+static enum err issue_decide(struct ca *ca, const struct issue_request *request, struct request *csr,
+                             struct issue_result *result, struct fault *f)
+{
+    while (sem_wait(&ca->crypto) != 0) {
+        /* interrupted by a signal */
+    }
+    enum err err = request_parse_pem(request->csr_pem, csr, f);
+    if (err == OK)
+        err = request_decide(ca, request, csr, result, f);
+    sem_post(&ca->crypto);
+    return err;
+}
+
+static enum err issue_granted(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                              struct issue_result *result, struct fault *f)
+{
+    for (int attempt = 1;; attempt++) {
+        enum err err = issue_once(ca, request, csr, result, f);
+        if (err != ERR_CONFLICT || f->code == CODE_KEY_CONFLICT || attempt == ATTEMPTS_MAX)
+            return err;
+        certificate_record_cleanup(&result->record);
+        result->record = (struct certificate_record){0};
+        fault_clear(f);
+    }
+}
+
+static bool is_denial(const struct fault *f)
+{
+    return f->code == CODE_POLICY_DENIED || f->code == CODE_KEY_CONFLICT;
+}
+
+enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result, struct fault *f)
+{
+    AUTO(issue_result) result = {0};
+    AUTO(request) csr = {0};
+    enum err err = issue_decide(ca, request, &csr, &result, f);
+    if (err == OK && !request->dry_run)
+        err = issue_granted(ca, request, &csr, &result, f);
+    if (err != OK && is_denial(f) && !request->dry_run) {
+        char what[512];
+        snprintf(what, sizeof what, "certificate %.64s %.64s %.253s", request->cluster, request->profile,
+                 request->identity[0] ? request->identity : request_node(request));
+        text_clean(what);
+        struct fault why = *f;
+        fault_clear(f);
+        TRY(audit_denial(ca, &request->caller, what, &why, f));
+        *f = why;
+    }
+    TRY(err);
+    *ret_result = result;
+    result = (struct issue_result){0};
+    return OK;
+}
+
+void issue_result_cleanup(struct issue_result *result)
+{
+    decision_cleanup(&result->decision);
+    certificate_record_cleanup(&result->record);
+}

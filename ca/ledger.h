@@ -11,11 +11,14 @@
 #ifndef ENSIGN_CA_LEDGER_H
 #define ENSIGN_CA_LEDGER_H
 
+#include <semaphore.h>
+
 #include "ca/authority.h"
 #include "ca/record.h"
 #include "ca/store.h"
 #include "hsm/signer.h"
 
+/* CHANGE_WRITES_MAX counts the caller's writes and the two that the ledger adds (record and leaf). */
 enum { CHANGE_WRITES_MAX = 16, CHANGE_EXPECTATIONS_MAX = 16 };
 
 struct change {
@@ -37,15 +40,18 @@ struct change {
 
     uint64_t sequence; /* out: of the leaf */
 
-    /* The committer's own: */
+    /* The ledger's own: */
     struct change *next;
+    sem_t finished;
     struct fault *fault;
     enum err err;
-    bool done;
 };
-/* The key must have this revision (0: be absent). The bytes are moved into the change (take_key is then empty). */
+/* The key must have this revision (0: be absent). The bytes are moved into the change (take_key is then empty).
+ */
 void change_expect(struct change *change, struct bytes *take_key, uint64_t revision);
 void change_put(struct change *change, struct bytes *take_key, struct bytes *take_value);
+/* ERR_NOMEM when any part of it could not be built. */
+MUST_USE enum err change_check(const struct change *change, struct fault *f);
 void change_cleanup(struct change *change);
 
 /* Begins the members of an event: "event":"token.created","actor":"admin root". */

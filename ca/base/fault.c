@@ -74,10 +74,18 @@ int code_exit(enum code code)
     return codes[code].exit;
 }
 
+void text_clean(char *text)
+{
+    for (; *text; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            *text = '?';
+}
+
 static enum err fault_fill(struct fault *f, enum code code, const char *format, va_list arguments)
 {
     f->code = code;
     vsnprintf(f->text, sizeof f->text, format, arguments);
+    text_clean(f->text);
     return code_err(code);
 }
 
@@ -109,9 +117,11 @@ void fault_reason(struct fault *f, const char *pointer, const char *format, ...)
     }
     struct fault_reason *reason = &f->reasons[f->reasons_count++];
     snprintf(reason->pointer, sizeof reason->pointer, "%s", pointer);
+    text_clean(reason->pointer);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(reason->text, sizeof reason->text, format, arguments);
+    text_clean(reason->text);
     va_end(arguments);
 }
 
