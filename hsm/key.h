@@ -24,10 +24,15 @@ MUST_USE enum err key_make_log(const struct seal *seal, const char *origin, stru
 
 MUST_USE enum err key_open(const struct seal *seal, struct span blob, struct key **ret_key, struct fault *f);
 const struct grant *key_grant(const struct key *key);
+const uint8_t *key_log_public(const struct key *key); /* of a GRANT_LOG: LOG_PUBLIC_KEY_SIZE bytes */
+
+/* Looks the draft over (lint.h) and signs it. */
 MUST_USE enum err key_sign_certificate(const struct key *key, struct span draft, struct bytes *ret_certificate,
-                                       struct fault *f); /* after lint */
+                                       struct fault *f);
+/* ERR_DENIED (CODE_POLICY_DENIED) when the key is not a log's or the text has another origin. */
 MUST_USE enum err key_sign_checkpoint(const struct key *key, struct span text,
                                       uint8_t ret_signature[LOG_SIGNATURE_SIZE], struct fault *f);
-void key_free(struct key *key);
+void key_free(struct key *key);  /* NULL is fine */
+void key_auto(struct key **key); /* for CLEANUP() */
 
 #endif

@@ -1,4 +1,5 @@
-/* lint.h: the signer's last look at a draft: parsed strictly and held against the grant of the key.  Threads: pure. */
+/* lint.h: the signer's last look at a draft: parsed strictly and held against the grant of the key,
+ * which must be a CA's.  Threads: pure. */
 #ifndef ENSIGN_HSM_LINT_H
 #define ENSIGN_HSM_LINT_H
 

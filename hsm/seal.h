@@ -4,11 +4,12 @@
  *
  * Where the seal key comes from:
  *   key file    64 hexadecimal digits (32 bytes) on one line, mode 0600, outside the state folder
- *   passphrase  a file; Argon2id (libsodium MODERATE: 256 MiB, 3 passes) over a salt in the state folder
+ *   passphrase  a file outside the state folder; Argon2id (libsodium MODERATE: 256 MiB, 3 passes) over a salt in the
+ *               state folder; at least 12 characters
  *   credential  as a key file, from $CREDENTIALS_DIRECTORY/NAME (systemd LoadCredential[Encrypted]=)
  *
- * The state folder has a file `seal` (JSON: version, kdf, salt, opslimit, memlimit, check): `check` is a sealed constant,
- * by which a wrong key is recognised at start.  Threads: a struct seal is read-only once open. */
+ * The state folder has a file `seal` (JSON: version, kdf, salt, opslimit, memlimit, check): `check` is a sealed
+ * constant, by which a wrong key is recognised at start.  Threads: a struct seal is read-only once open. */
 #ifndef ENSIGN_HSM_SEAL_H
 #define ENSIGN_HSM_SEAL_H
 
@@ -32,6 +33,15 @@ MUST_USE enum err seal_create(const struct seal_config *config, const char *stat
 MUST_USE enum err seal_open(const struct seal_config *config, const char *state, struct seal *ret_seal,
                             struct fault *f);
 void seal_cleanup(struct seal *seal);
+
+/* What it costs to try one passphrase. `state/seal` records it, so seal_open() needs no setting. */
+struct seal_cost {
+    uint64_t operations;
+    uint64_t memory_bytes;
+};
+/* seal_create() with a cost that is not the default one, for tests that cannot wait. */
+MUST_USE enum err seal_create_cost(const struct seal_config *config, const char *state, const struct seal_cost *cost,
+                                   struct seal *ret_seal, struct fault *f);
 
 MUST_USE enum err seal_wrap(const struct seal *seal, const struct secret *plain, struct bytes *ret_blob,
                             struct fault *f);

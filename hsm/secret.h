@@ -13,6 +13,9 @@ MUST_USE enum err secret_new(size_t size, struct secret *ret_secret, struct faul
 /* Reads a whole file of at most max bytes, without a trailing newline. The file must be a regular one that only its
  * owner can read (mode & 077 == 0) in a folder that only its owner and root can write. */
 MUST_USE enum err secret_read(const char *path, size_t max, struct secret *ret_secret, struct fault *f);
+/* The folder of a file: its path up to the last slash, or ".". */
+enum { SECRET_PATH_SIZE = 4096 };
+MUST_USE enum err secret_folder(const char *path, char ret_folder[SECRET_PATH_SIZE], struct fault *f);
 void secret_cleanup(struct secret *secret);
 
 #endif

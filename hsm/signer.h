@@ -1,11 +1,10 @@
 /* signer.h: the process that alone holds private CA keys, and how the server asks it.
  *
- * One SOCK_SEQPACKET socket pair; one message is one request or its answer (signer_message.h describes them). Several threads of the signer, one per core, take messages from
- * the same socket. Requests carry the sealed blobs that they need, so the signer keeps nothing but a cache of opened
- * keys; it can be killed at any time.
+ * One SOCK_SEQPACKET socket pair; one message is one request or its answer (signer_message.h describes them). Several
+ * threads of the signer, one per core, take messages from the same socket. Requests carry the sealed blobs that they
+ * need, so the signer keeps nothing but a cache of opened keys; it can be killed at any time.
  *
- * Four verbs: make authority, make log key, sign certificates (a batch), sign a checkpoint.
- */
+ * Four verbs: make authority, make log key, sign certificates (a batch), sign a checkpoint. */
 #ifndef ENSIGN_HSM_SIGNER_H
 #define ENSIGN_HSM_SIGNER_H
 
@@ -15,8 +14,9 @@
 
 /* ---- the process ---- */
 
-/* Opens the seal, locks memory, forbids dumps, gives up what it does not need, writes one byte 'R' to ready_fd, then
- * serves until the other end of fd is closed. Runs in a process of its own. On failure ret and f say why. */
+/* Opens the seal, locks memory, forbids dumps, gives up what it does not need (sandbox.h), writes one byte 'R' to
+ * ready_fd, then serves until the other end of fd is closed. Runs in a process of its own, which has no other threads
+ * and ends with this call: it returns only on failure, and f says why. fd and ready_fd are above 2. */
 MUST_USE enum err signer_run(int fd, int ready_fd, const struct seal_config *config, const char *state,
                              struct fault *f);
 
@@ -39,10 +39,10 @@ MUST_USE enum err signer_make_log(struct signer *signer, const char *origin, str
                                   uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
 
 struct signing {
-    struct span blob, draft;     /* borrowed */
-    struct bytes certificate;    /* out: owned; empty when it failed */
-    struct fault *fault;         /* out: filled when it failed; the caller's */
-    enum err err;                /* out */
+    struct span blob, draft;  /* borrowed */
+    struct bytes certificate; /* out: owned; empty when it failed */
+    struct fault *fault;      /* out: filled when it failed; the caller's */
+    enum err err;             /* out */
 };
 /* Signs them all, in as few messages as their size allows, spread over the signer's threads. Fails as a whole only
  * when the signer is down; else each signing has its own result. */

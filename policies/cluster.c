@@ -1,0 +1,279 @@
+#include "policies/cluster.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policies/inventory.h"
+#include "policies/words.h"
+
+const char *const cluster_authorities[] = {"etcd-ca", "kubernetes", "front-proxy-ca", NULL};
+
+enum { KUBERNETES_MINOR_MIN = 20, KUBERNETES_MINOR_MAX = 37 };
+
+static const int64_t authority_lifetime_default_seconds = 87600LL * 3600;
+static const int64_t authority_lifetime_min_seconds = 3600;
+static const int64_t authority_lifetime_max_seconds = 30LL * 366 * 86400;
+
+/* ---- parts of the document ---- */
+
+static void name_read(const struct node *root, struct cluster *cluster)
+{
+    struct node name = node_get(root, "name");
+    if (!node_text(&name, NODE_REQUIRED, cluster->name, sizeof cluster->name))
+        return;
+    if (!dns_name_valid(cluster->name) || strchr(cluster->name, '.'))
+        node_error(&name, "\"%s\" is no name of lower-case letters, digits and hyphens", cluster->name);
+    if (strcmp(cluster->name, CLUSTER_SERVICE) == 0)
+        node_error(&name, "\"" CLUSTER_SERVICE "\" is the service's own name");
+}
+
+/* "1.31" or "1.31.2", perhaps with a "v". */
+static bool version_parse(const char *text, unsigned *ret_minor)
+{
+    unsigned minor, patch;
+    int end = 0;
+    text += *text == 'v';
+    bool whole = (sscanf(text, "1.%2u%n", &minor, &end) == 1 && !text[end]) ||
+                 (sscanf(text, "1.%2u.%3u%n", &minor, &patch, &end) == 2 && !text[end]);
+    if (whole)
+        *ret_minor = minor;
+    return whole;
+}
+
+static void version_read(const struct node *root, struct cluster *cluster)
+{
+    struct node version = node_get(root, "kubernetesVersion");
+    const char *text;
+    if (!node_string(&version, NODE_REQUIRED, &text))
+        return;
+    if (!version_parse(text, &cluster->kubernetes_minor) || cluster->kubernetes_minor < KUBERNETES_MINOR_MIN ||
+        cluster->kubernetes_minor > KUBERNETES_MINOR_MAX)
+        node_error(&version, "\"%s\" is no version from \"1.%d\" to \"1.%d\"", text, KUBERNETES_MINOR_MIN,
+                   KUBERNETES_MINOR_MAX);
+}
+
+/* "host:port" or "[IPv6]:port" */
+static bool endpoint_parse(const char *text, char *ret_host, size_t size, unsigned *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    unsigned port;
+    int end = 0;
+    if (!colon || sscanf(colon, ":%5u%n", &port, &end) != 1 || colon[end] || port < 1 || port > 65535)
+        return false;
+    bool bracketed = text[0] == '[' && colon > text + 2 && colon[-1] == ']';
+    const char *host = bracketed ? text + 1 : text;
+    size_t host_size = (size_t)(colon - host) - bracketed;
+    if (host_size == 0 || host_size >= size)
+        return false;
+    char copy[DNS_NAME_MAX + 1];
+    snprintf(copy, sizeof copy, "%.*s", (int)host_size, host);
+    struct address address;
+    struct fault fault = {0};
+    bool is_address = address_parse(copy, &address, &fault) == OK;
+    if (is_address ? bracketed != (address.size == 16) : bracketed || !dns_name_valid(copy))
+        return false;
+    memcpy(ret_host, copy, host_size + 1);
+    *ret_port = port;
+    return true;
+}
+
+static void endpoint_read(const struct node *root, struct cluster *cluster)
+{
+    struct node endpoint = node_get(root, "controlPlaneEndpoint");
+    const char *text;
+    if (node_string(&endpoint, NODE_OPTIONAL, &text) &&
+        !endpoint_parse(text, cluster->endpoint_host, sizeof cluster->endpoint_host, &cluster->endpoint_port))
+        node_error(&endpoint, "\"%s\" is no host:port, such as 192.168.29.81:6443 or api.example.com:6443", text);
+}
+
+static void subnet_read(const struct node *networking, const char *key, const char *standard, struct network *network)
+{
+    struct node subnet = node_get(networking, key);
+    struct fault fault = {0};
+    const char *text = standard;
+    if (node_present(&subnet) && !node_string(&subnet, NODE_REQUIRED, &text))
+        return;
+    if (network_parse(text, network, &fault) != OK)
+        node_error(&subnet, "%s", fault.text);
+}
+
+static void networking_read(const struct node *root, struct cluster *cluster)
+{
+    static const char *const keys[] = {"dnsDomain", "serviceSubnet", "podSubnet", NULL};
+    struct node networking = node_get(root, "networking");
+    node_allow(&networking, keys);
+    struct node domain = node_get(&networking, "dnsDomain");
+    strcpy(cluster->dns_domain, "cluster.local");
+    if (node_text(&domain, NODE_OPTIONAL, cluster->dns_domain, sizeof cluster->dns_domain) &&
+        !dns_name_valid(cluster->dns_domain))
+        node_error(&domain, "\"%s\" is no DNS name in lower case", cluster->dns_domain);
+    subnet_read(&networking, "serviceSubnet", "10.96.0.0/12", &cluster->service_subnet);
+    subnet_read(&networking, "podSubnet", "10.244.0.0/16", &cluster->pod_subnet);
+    if (cluster->service_subnet.base.size && cluster->pod_subnet.base.size &&
+        network_overlaps(&cluster->service_subnet, &cluster->pod_subnet))
+        node_error(&networking, "serviceSubnet and podSubnet overlap");
+}
+
+static void etcd_read(const struct node *root, struct cluster *cluster)
+{
+    static const char *const keys[] = {"topology", "certificates", NULL};
+    static const char *const topologies[] = {"external", "stacked", NULL};
+    static const char *const certificates[] = {"member", "separate", NULL};
+    struct node etcd = node_get(root, "etcd");
+    size_t word = 0;
+    if (!node_present(&etcd))
+        node_error(root, "\"etcd\" is missing: its topology is external or stacked");
+    node_allow(&etcd, keys);
+    struct node topology = node_get(&etcd, "topology");
+    struct node layout = node_get(&etcd, "certificates");
+    if (node_present(&etcd) && node_word(&topology, NODE_REQUIRED, topologies, &word))
+        cluster->etcd_topology = word == 0 ? ETCD_EXTERNAL : ETCD_STACKED;
+    /* kubeadm makes two certificates for a stacked member; the documents' external members have one. */
+    cluster->etcd_certificates = cluster->etcd_topology == ETCD_STACKED ? ETCD_SEPARATE : ETCD_MEMBER;
+    if (node_word(&layout, NODE_OPTIONAL, certificates, &word))
+        cluster->etcd_certificates = word == 0 ? ETCD_MEMBER : ETCD_SEPARATE;
+}
+
+static enum key_algorithm algorithm_read(const struct node *keys, const char *key)
+{
+    static const char *const words[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", NULL};
+    struct node algorithm = node_get(keys, key);
+    size_t word;
+    return node_word(&algorithm, NODE_OPTIONAL, words, &word) ? key_algorithm_by_name(words[word]) : KEY_ECDSA_P256;
+}
+
+static void keys_read(const struct node *root, struct cluster *cluster)
+{
+    static const char *const keys_keys[] = {"authorities", "certificates", NULL};
+    static const char *const lifetimes_keys[] = {"authorities", NULL};
+    struct node keys = node_get(root, "keys");
+    struct node lifetimes = node_get(root, "lifetimes");
+    struct node lifetime = node_get(&lifetimes, "authorities");
+    node_allow(&keys, keys_keys);
+    node_allow(&lifetimes, lifetimes_keys);
+    cluster->authority_algorithm = algorithm_read(&keys, "authorities");
+    cluster->certificate_algorithm = algorithm_read(&keys, "certificates");
+    cluster->authority_lifetime_seconds = authority_lifetime_default_seconds;
+    if (node_duration(&lifetime, NODE_OPTIONAL, &cluster->authority_lifetime_seconds) &&
+        (cluster->authority_lifetime_seconds < authority_lifetime_min_seconds ||
+         cluster->authority_lifetime_seconds > authority_lifetime_max_seconds))
+        node_error(&lifetime, "a CA lives between an hour and 30 years");
+}
+
+/* ---- the whole ---- */
+
+static void warn(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct cluster *cluster, const char *format, ...)
+{
+    if (cluster->warnings_count == ARRAY_SIZE(cluster->warnings))
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(cluster->warnings[cluster->warnings_count++], sizeof cluster->warnings[0], format, arguments);
+    va_end(arguments);
+}
+
+static size_t role_count(const struct cluster *cluster, unsigned role)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < cluster->nodes_count; i++)
+        count += (cluster->nodes[i].roles & role) != 0;
+    return count;
+}
+
+/* Where etcd runs must be what the topology says. */
+static void topology_check(const struct node *list, const struct cluster *cluster)
+{
+    const unsigned both = ROLE_ETCD | ROLE_CONTROL_PLANE;
+    for (size_t i = 0; i < cluster->nodes_count; i++) {
+        struct node item = node_at(list, i);
+        unsigned roles = cluster->nodes[i].roles & both;
+        if (cluster->etcd_topology == ETCD_STACKED && roles && roles != both)
+            node_error(&item, "stacked etcd runs on the control planes: node \"%s\" needs both roles, etcd and "
+                              "control-plane, or neither", cluster->nodes[i].name);
+        if (cluster->etcd_topology == ETCD_EXTERNAL && roles == both)
+            node_error(&item, "external etcd has nodes of its own: node \"%s\" has both roles, etcd and control-plane",
+                       cluster->nodes[i].name);
+    }
+    if (cluster->nodes_count && role_count(cluster, ROLE_ETCD) == 0)
+        node_error(list, "no node has the role etcd");
+    if (cluster->nodes_count && role_count(cluster, ROLE_CONTROL_PLANE) == 0)
+        node_error(list, "no node has the role control-plane");
+}
+
+static void warnings_add(struct cluster *cluster)
+{
+    size_t etcd = role_count(cluster, ROLE_ETCD);
+    if (etcd == 2 || etcd == 4)
+        warn(cluster, "%zu etcd members survive as many failures as %zu: an odd number is better", etcd, etcd - 1);
+    if (etcd == 1)
+        warn(cluster, "one etcd member: when it is lost, the cluster's state is lost");
+    if (role_count(cluster, ROLE_CONTROL_PLANE) == 1)
+        warn(cluster, "one control plane: while it is down, the cluster cannot be changed");
+    else if (!cluster->endpoint_host[0])
+        warn(cluster, "several control planes and no controlPlaneEndpoint: kubeadm needs one to join them");
+}
+
+static enum err document_keep(const struct document *document, struct cluster *cluster, struct fault *f)
+{
+    char *text = json_dumps(document_json(document), JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text)
+        return fault_no_memory(f);
+    bytes_append_text(&cluster->document, text);
+    free(text);
+    return bytes_check(&cluster->document, f);
+}
+
+enum err cluster_read(const struct document *document, struct cluster *ret_cluster, struct fault *f)
+{
+    static const char *const keys[] = {"apiVersion", "kind", "name",      "kubernetesVersion", "controlPlaneEndpoint",
+                                       "networking", "etcd", "keys", "lifetimes", "nodes",     NULL};
+    AUTO(cluster) cluster = {0};
+    struct node root = document_root(document, f);
+    struct node nodes = node_get(&root, "nodes");
+    node_allow(&root, keys);
+    document_kind(&root, "Cluster");
+    name_read(&root, &cluster);
+    version_read(&root, &cluster);
+    endpoint_read(&root, &cluster);
+    networking_read(&root, &cluster);
+    etcd_read(&root, &cluster);
+    keys_read(&root, &cluster);
+    TRY(inventory_read(&nodes, &cluster, f));
+    topology_check(&nodes, &cluster);
+    TRY(fault_if_reasons(f, CODE_INVALID, "%s is not a valid cluster file", document_name(document)));
+    warnings_add(&cluster);
+    TRY(document_keep(document, &cluster, f));
+    *ret_cluster = cluster;
+    cluster = (struct cluster){0};
+    return OK;
+}
+
+void cluster_cleanup(struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->nodes_count; i++)
+        alternative_names_cleanup(&cluster->nodes[i].names);
+    free(cluster->nodes);
+    bytes_free(&cluster->document);
+}
+
+const struct node_entry *cluster_node(const struct cluster *cluster, const char *name)
+{
+    for (size_t i = 0; i < cluster->nodes_count; i++)
+        if (strcmp(cluster->nodes[i].name, name) == 0)
+            return &cluster->nodes[i];
+    return NULL;
+}
+
+bool cluster_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile)
+{
+    if (!(profile->node_roles & node->roles))
+        return false;
+    if (strcmp(profile->name, "etcd-member") == 0)
+        return cluster->etcd_certificates == ETCD_MEMBER;
+    if (strcmp(profile->name, "etcd-server") == 0 || strcmp(profile->name, "etcd-peer") == 0)
+        return cluster->etcd_certificates == ETCD_SEPARATE;
+    return true;
+}

@@ -1,0 +1,218 @@
+#include "policies/profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "policies/shipped.h"
+#include "policies/words.h"
+
+const char *const node_role_words[] = {"etcd", "control-plane", "worker", "load-balancer", NULL};
+
+/* In the order of the bits of enum requester. */
+static const char *const requester_words[] = {"token", "node", "operator", "admin", "auditor", "service", NULL};
+static const char *const name_source_words[] = {"node.name", "node.hostnames", "node.addresses", "service.names", NULL};
+
+/* In the order of enum key_algorithm, which begins with KEY_NONE. */
+static const char *const key_words[] = {"none", "ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", NULL};
+
+static const unsigned leaf_usages = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT;
+static const int64_t backdate_max_seconds = 3600, lifetime_max_seconds = 366 * 86400;
+
+/* ---- parts of the document ---- */
+
+static void common_name_read(const struct node *subject, struct profile *profile)
+{
+    static const char *const sources[] = {"node.name", "identity.name", NULL};
+    struct node literal = node_get(subject, "commonName");
+    struct node from = node_get(subject, "commonNameFrom");
+    size_t source;
+    if (node_present(&literal) == node_present(&from))
+        node_error(subject, "\"subject\" must have one of commonName and commonNameFrom");
+    node_text(&literal, NODE_OPTIONAL, profile->subject.common_name, sizeof profile->subject.common_name);
+    if (node_word(&from, NODE_OPTIONAL, sources, &source))
+        profile->common_name_from = source == 0 ? COMMON_NAME_NODE : COMMON_NAME_IDENTITY;
+}
+
+static void subject_read(const struct node *root, struct profile *profile)
+{
+    static const char *const keys[] = {"commonName", "commonNameFrom", "organizations", NULL};
+    struct node subject = node_get(root, "subject");
+    if (!node_present(&subject))
+        node_error(root, "\"subject\" is missing");
+    node_allow(&subject, keys);
+    common_name_read(&subject, profile);
+    struct node organizations = node_get(&subject, "organizations");
+    size_t count = node_count(&organizations, NODE_OPTIONAL, ORGANIZATIONS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node item = node_at(&organizations, i);
+        char *text = profile->subject.organizations[profile->subject.organizations_count];
+        if (node_text(&item, NODE_REQUIRED, text, ATTRIBUTE_MAX + 1))
+            profile->subject.organizations_count++;
+    }
+}
+
+static void dns_read(const struct node *list, struct profile *profile)
+{
+    size_t count = node_count(list, NODE_OPTIONAL, ALTERNATIVE_NAMES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node item = node_at(list, i);
+        const char *name;
+        if (!node_string(&item, NODE_REQUIRED, &name))
+            continue;
+        struct fault fault = {0};
+        if (!dns_name_valid(name))
+            node_error(&item, "\"%s\" is no DNS name in lower case", name);
+        else if (alternative_names_add_dns(&profile->names, name, &fault) != OK)
+            node_error(&item, "%s", fault.text);
+    }
+}
+
+static void addresses_read(const struct node *list, struct profile *profile)
+{
+    size_t count = node_count(list, NODE_OPTIONAL, ALTERNATIVE_NAMES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node item = node_at(list, i);
+        const char *text;
+        struct address address;
+        struct fault fault = {0};
+        if (!node_string(&item, NODE_REQUIRED, &text))
+            continue;
+        if (address_parse(text, &address, &fault) != OK ||
+            alternative_names_add_address(&profile->names, &address, &fault) != OK)
+            node_error(&item, "%s", fault.text);
+    }
+}
+
+static void names_read(const struct node *root, struct profile *profile)
+{
+    static const char *const keys[] = {"from", "dns", "addresses", NULL};
+    struct node names = node_get(root, "names");
+    struct node from = node_get(&names, "from");
+    struct node dns = node_get(&names, "dns");
+    struct node addresses = node_get(&names, "addresses");
+    node_allow(&names, keys);
+    profile->names_from = words_read(&from, NODE_OPTIONAL, name_source_words);
+    dns_read(&dns, profile);
+    addresses_read(&addresses, profile);
+}
+
+static void usages_read(const struct node *root, struct profile *profile)
+{
+    struct node usage = node_get(root, "keyUsage");
+    struct node extended = node_get(root, "extendedKeyUsage");
+    struct node keys = node_get(root, "keys");
+    profile->key_usage = words_read(&usage, NODE_REQUIRED, usage_words);
+    profile->extended_key_usage = words_read(&extended, NODE_REQUIRED, extended_usage_words);
+    profile->keys = words_read(&keys, NODE_REQUIRED, key_words);
+    if (profile->key_usage & ~leaf_usages || !(profile->key_usage & USAGE_DIGITAL_SIGNATURE))
+        node_error(&usage, "a profile has digitalSignature, and at most keyEncipherment with it");
+    if (!profile->extended_key_usage)
+        node_error(&extended, "a profile needs serverAuth or clientAuth");
+    if (!profile->keys || profile->keys & 1u << KEY_NONE)
+        node_error(&keys, "a profile needs at least one kind of key");
+    bool named = profile->names_from || !alternative_names_empty(&profile->names);
+    if (profile->extended_key_usage & EXTENDED_SERVER_AUTH && !named)
+        node_error(&extended, "a certificate for serverAuth needs names");
+}
+
+static void times_read(const struct node *root, struct profile *profile)
+{
+    struct node lifetime = node_get(root, "lifetime");
+    struct node backdate = node_get(root, "backdate");
+    if (node_duration(&lifetime, NODE_REQUIRED, &profile->lifetime_seconds) &&
+        profile->lifetime_seconds > lifetime_max_seconds)
+        node_error(&lifetime, "a certificate lives 366 days at most");
+    if (node_duration(&backdate, NODE_REQUIRED, &profile->backdate_seconds) &&
+        profile->backdate_seconds > backdate_max_seconds)
+        node_error(&backdate, "a certificate is backdated by an hour at most");
+}
+
+/* Which requesters and nodes fit together. */
+static void audience_read(const struct node *root, struct profile *profile)
+{
+    struct node requesters = node_get(root, "requesters");
+    struct node roles = node_get(root, "nodeRoles");
+    profile->requesters = words_read(&requesters, NODE_REQUIRED, requester_words);
+    profile->node_roles = words_read(&roles, NODE_REQUIRED, node_role_words);
+    if (!profile->requesters)
+        node_error(&requesters, "nobody could ask for this profile");
+    unsigned node_sources = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES;
+    bool of_node = profile->names_from & node_sources || profile->common_name_from == COMMON_NAME_NODE;
+    if (of_node && !profile->node_roles)
+        node_error(&roles, "a profile that takes names from a node needs nodeRoles");
+    if (profile->requesters & (REQUESTER_TOKEN | REQUESTER_NODE) && !profile->node_roles)
+        node_error(&requesters, "a profile without nodeRoles is not for tokens and nodes");
+}
+
+enum err profile_read(const struct document *document, struct profile *ret_profile, struct fault *f)
+{
+    static const char *const keys[] = {"apiVersion", "kind",     "name",     "description",      "issuer",
+                                       "requesters", "nodeRoles", "subject",  "names",            "keyUsage",
+                                       "extendedKeyUsage", "keys", "lifetime", "backdate",        NULL};
+    AUTO(profile) profile = {0};
+    struct node root = document_root(document, f);
+    struct node name = node_get(&root, "name");
+    struct node description = node_get(&root, "description");
+    struct node issuer = node_get(&root, "issuer");
+    node_allow(&root, keys);
+    document_kind(&root, "Profile");
+    if (node_text(&name, NODE_REQUIRED, profile.name, sizeof profile.name) &&
+        (!dns_name_valid(profile.name) || strchr(profile.name, '.')))
+        node_error(&name, "\"%s\" is no name of lower-case letters, digits and hyphens", profile.name);
+    node_text(&description, NODE_REQUIRED, profile.description, sizeof profile.description);
+    node_text(&issuer, NODE_REQUIRED, profile.issuer, sizeof profile.issuer);
+    subject_read(&root, &profile);
+    names_read(&root, &profile);
+    audience_read(&root, &profile);
+    usages_read(&root, &profile);
+    times_read(&root, &profile);
+    TRY(fault_if_reasons(f, CODE_INVALID, "%s is not a valid profile", document_name(document)));
+    *ret_profile = profile;
+    profile = (struct profile){0};
+    return OK;
+}
+
+void profile_cleanup(struct profile *profile)
+{
+    alternative_names_cleanup(&profile->names);
+}
+
+/* ---- the shipped ones ---- */
+
+static enum err shipped_read(const struct shipped_document *shipped, struct profile *ret_profile, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL;
+    TRY(document_parse(span_text(shipped->text), shipped->name, &document, f));
+    return profile_read(document, ret_profile, f);
+}
+
+enum err profiles_shipped(struct profiles *ret_profiles, struct fault *f)
+{
+    AUTO(profiles) profiles = {.items = calloc(PROFILES_MAX, sizeof(struct profile))};
+    if (!profiles.items)
+        return fault_no_memory(f);
+    for (const struct shipped_document *shipped = shipped_profiles; shipped->name; shipped++) {
+        if (profiles.count == PROFILES_MAX)
+            return fault_set(f, CODE_INTERNAL, "more than %d profiles", PROFILES_MAX);
+        TRY(shipped_read(shipped, &profiles.items[profiles.count], f));
+        profiles.count++;
+    }
+    *ret_profiles = profiles;
+    profiles = (struct profiles){0};
+    return OK;
+}
+
+const struct profile *profiles_find(const struct profiles *profiles, const char *name)
+{
+    for (size_t i = 0; i < profiles->count; i++)
+        if (strcmp(profiles->items[i].name, name) == 0)
+            return &profiles->items[i];
+    return NULL;
+}
+
+void profiles_cleanup(struct profiles *profiles)
+{
+    for (size_t i = 0; i < profiles->count; i++)
+        profile_cleanup(&profiles->items[i]);
+    free(profiles->items);
+}

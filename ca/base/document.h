@@ -54,6 +54,9 @@ struct node node_get(const struct node *object, const char *key); /* absent when
 struct node node_at(const struct node *array, size_t index);
 bool node_present(const struct node *node);
 
+/* The word of the NULL-terminated list that is closest in spelling; NULL when none is close. */
+const char *word_closest(const char *word, const char *const *words);
+
 /* Adds a reason at the place of node (for an absent node: at its parent). */
 void node_error(const struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -25,12 +25,13 @@ void checkpoint_note(const struct checkpoint *checkpoint, const uint8_t public_k
 /* Reads the signed text (checkpoint_text). ERR_INPUT when it is anything else. */
 MUST_USE enum err checkpoint_parse_text(struct span text, struct checkpoint *ret_checkpoint, struct fault *f);
 
-/* Verifies a note with a verifier key. ERR_INPUT malformed (CODE_MALFORMED) or not signed by it (CODE_UNTRUSTED). */
+/* Verifies a note with a verifier key, whose name must be the origin. Signatures by other keys are ignored.
+ * ERR_INPUT: malformed (CODE_MALFORMED). ERR_AUTH: not signed by it, or of another log (CODE_UNTRUSTED). */
 MUST_USE enum err checkpoint_verify(struct span note, const char *verifier, struct checkpoint *ret_checkpoint,
                                     struct fault *f);
 
 void log_verifier_text(const char *origin, const uint8_t public_key[LOG_PUBLIC_KEY_SIZE],
                        char ret_text[LOG_VERIFIER_TEXT_MAX + 1]);
-bool log_origin_valid(const char *origin); /* non-empty, no white space, no '+', at most LOG_ORIGIN_MAX */
+bool log_origin_valid(const char *origin); /* 1..LOG_ORIGIN_MAX visible ASCII characters, no '+' */
 
 #endif

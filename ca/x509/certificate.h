@@ -6,10 +6,10 @@
 
 struct certificate {
     struct bytes der;
-    struct draft body;              /* borrows from der; content owned */
+    struct draft body;               /* borrows from der; content owned */
     struct span body_der, signature; /* what is signed, and by which signature */
     struct public_key public_key;
-    uint8_t sha256[SHA256_SIZE];    /* of the whole DER: Kubernetes' X509SHA256 */
+    uint8_t sha256[SHA256_SIZE]; /* of the whole DER: Kubernetes' X509SHA256 */
 };
 
 /* A certificate of the kind that Ensign issues (see draft_parse). der is copied. */
@@ -18,7 +18,7 @@ MUST_USE enum err certificate_parse_pem(struct span pem, struct certificate *ret
 void certificate_cleanup(struct certificate *certificate);
 
 /* Issued by this CA: name, key identifier and signature match, the issuer is a CA that may sign certificates, and both
- * are valid now. ERR_INPUT (CODE_UNTRUSTED) otherwise, with all reasons. */
+ * are valid now. ERR_AUTH (CODE_UNTRUSTED) otherwise, with all reasons. */
 MUST_USE enum err certificate_check_issuer(const struct certificate *certificate, const struct certificate *issuer,
                                            int64_t now, struct fault *f);
 

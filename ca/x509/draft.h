@@ -43,8 +43,8 @@ struct issuer {
  * Errors: ERR_INPUT validity the wrong way round or beyond 9999; ERR_BUG content that no decision makes (no subject and
  * no names, say); ERR_NOMEM, ERR_CRYPTO. */
 MUST_USE enum err draft_build(const struct certificate_content *content, const struct issuer *issuer,
-                              const struct public_key *key, const uint8_t serial[SERIAL_SIZE],
-                              struct bytes *ret_draft, struct fault *f);
+                              const struct public_key *key, const uint8_t serial[SERIAL_SIZE], struct bytes *ret_draft,
+                              struct fault *f);
 
 /* A draft or the body of a certificate, read strictly: every field and extension must be one that draft_build() can
  * make, encoded as it encodes them. */

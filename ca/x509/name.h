@@ -5,15 +5,15 @@
 #include "ca/base/span.h"
 
 enum {
-    DNS_NAME_MAX = 253,      /* RFC 1035 §2.3.4, as text */
-    ATTRIBUTE_MAX = 64,      /* ub-common-name, ub-organization-name: RFC 5280 appendix A.1 */
+    DNS_NAME_MAX = 253, /* RFC 1035 §2.3.4, as text */
+    ATTRIBUTE_MAX = 64, /* ub-common-name, ub-organization-name: RFC 5280 appendix A.1 */
     ORGANIZATIONS_MAX = 8,
     ALTERNATIVE_NAMES_MAX = 200,
-    ADDRESS_TEXT_SIZE = 46,  /* INET6_ADDRSTRLEN */
+    ADDRESS_TEXT_SIZE = 46, /* INET6_ADDRSTRLEN */
 };
 
 /* Lower-case letters, digits, hyphens (RFC 1123 §2.1), labels of 1..63, no trailing dot, no wildcard, and not the
- * form of an IPv4 address. */
+ * form of an IPv4 address: its last label is not a number. */
 bool dns_name_valid(const char *name);
 
 /* An IPv4 or IPv6 address in network order. IPv4-mapped IPv6 addresses are refused. */
@@ -54,7 +54,8 @@ MUST_USE enum err alternative_names_copy(const struct alternative_names *source,
 bool alternative_names_empty(const struct alternative_names *names);
 void alternative_names_cleanup(struct alternative_names *names);
 
-/* A subject or issuer as we issue it: O (in order) and CN, UTF8String. The empty subject has neither. */
+/* A subject or issuer as we issue it: O (in order) and CN, a PrintableString where its letters allow it, else a
+ * UTF8String, as Go and so kubeadm write it. The empty subject has neither. */
 struct distinguished_name {
     char common_name[ATTRIBUTE_MAX + 1];
     char organizations[ORGANIZATIONS_MAX][ATTRIBUTE_MAX + 1];

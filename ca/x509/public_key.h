@@ -27,18 +27,23 @@ enum key_algorithm key_algorithm_by_name(const char *name);   /* KEY_NONE when u
 bool key_algorithm_is_rsa(enum key_algorithm algorithm);
 
 struct public_key {
-    struct span spki;                            /* borrowed DER */
+    struct span spki; /* borrowed DER */
     enum key_algorithm algorithm;
     uint8_t spki_sha256[SHA256_SIZE];            /* Kubernetes' and our pins are over this DER */
     uint8_t key_identifier[KEY_IDENTIFIER_SIZE]; /* leftmost 160 bits of SHA-256 of the bit string: RFC 7093 §2 (1) */
 };
 
 /* Parses and judges.
- * ERR_INPUT  CODE_WEAK_KEY   RSA of another size than 2048, 3072, 4096; even or composite-looking by small factors; e < 65537 or even;
- *                            ROCA fingerprint (CVE-2017-15361); primes too close (Fermat); all found are reasons
+ * ERR_INPUT  CODE_WEAK_KEY   RSA of another size than 2048, 3072, 4096; even or with a small factor; e < 65537, even or
+ *                            over 64 bits; ROCA fingerprint (CVE-2017-15361); primes too close (Fermat); all found are
+ *                            reasons
  *            CODE_WEAK_KEY   EC with explicit parameters, off the curve, infinity, compressed, or another curve
- *            CODE_MALFORMED_CSR  not DER, left-over bytes, unused bits, wrong parameters */
+ *            CODE_MALFORMED_CSR  not DER, left-over bytes, unused bits, wrong parameters
+ * ERR_UNSUPPORTED  a key that is neither RSA nor on an elliptic curve (Ed25519, which kubeadm refuses) */
 MUST_USE enum err public_key_parse(struct span spki, struct public_key *ret_key, struct fault *f);
+
+/* The key identifier alone, of a key that need not be a good one. */
+MUST_USE enum err spki_key_identifier(struct span spki, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE], struct fault *f);
 
 /* An EVP_PKEY of a key that public_key_parse() accepted. */
 MUST_USE enum err public_key_evp(const struct public_key *key, EVP_PKEY **ret_key, struct fault *f);
@@ -47,13 +52,22 @@ MUST_USE enum err public_key_evp(const struct public_key *key, EVP_PKEY **ret_ke
 struct span signature_algorithm(enum key_algorithm algorithm);
 const EVP_MD *signature_digest(enum key_algorithm algorithm);
 
-/* Verifies a PKCS#10 or certificate signature: `algorithm` DER must be what the key signs with, or for RSA and ECDSA
- * another SHA-2 digest. ERR_INPUT (CODE_PROOF_OF_POSSESSION) when it does not verify. */
+/* Verifies a PKCS#10 or certificate signature: `algorithm` DER must be what the key signs with, or the same with
+ * another SHA-2 digest, else ERR_INPUT (CODE_MALFORMED_CSR). ERR_INPUT (CODE_PROOF_OF_POSSESSION) when it does not
+ * verify. */
 MUST_USE enum err public_key_verify(const struct public_key *key, struct span algorithm, struct span data,
                                     struct span signature, struct fault *f);
 
+/* public_key_parse() and public_key_verify() of what the key itself has signed, at the price of one EVP_PKEY. */
+struct signed_object;
+MUST_USE enum err public_key_parse_proven(struct span spki, const struct signed_object *object,
+                                          struct public_key *ret_key, struct fault *f);
+
 /* Makes a key pair (used by the client for a node's keys and by the signer for a CA's). */
 MUST_USE enum err key_generate(enum key_algorithm algorithm, EVP_PKEY **ret_key, struct fault *f);
+/* Signs as signature_algorithm() says. */
+MUST_USE enum err key_sign(EVP_PKEY *key, enum key_algorithm algorithm, struct span data, struct bytes *ret_signature,
+                           struct fault *f);
 MUST_USE enum err key_spki(EVP_PKEY *key, struct bytes *ret_spki, struct fault *f);
 
 #endif

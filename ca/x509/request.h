@@ -26,11 +26,9 @@ struct request {
     size_t excess_count; /* kept; a request with more is refused as malformed */
 };
 
-/* der is copied.
- * ERR_INPUT  CODE_MALFORMED_CSR        not DER (i2d(d2i(x)) == x), version other than 0, left-over bytes, an attribute twice
- *            CODE_WEAK_KEY             see public_key_parse()
- *            CODE_PROOF_OF_POSSESSION  the signature does not verify under the request's own key
- * ERR_LIMIT  over REQUEST_SIZE_MAX */
+/* der is copied. ERR_LIMIT over REQUEST_SIZE_MAX; ERR_INPUT and ERR_UNSUPPORTED of public_key_parse(), and
+ *     CODE_MALFORMED_CSR        not DER (i2d(d2i(x)) == x), version other than 0, left-over bytes, an attribute twice
+ *     CODE_PROOF_OF_POSSESSION  the signature does not verify under the request's own key */
 MUST_USE enum err request_parse(struct span der, struct request *ret_request, struct fault *f);
 
 /* PEM "CERTIFICATE REQUEST" (or "NEW CERTIFICATE REQUEST"), one block, then as request_parse(). */
