@@ -226,7 +226,7 @@ static enum err file_grow(const struct store *store, int file, uint64_t size, ui
     return errno == 0 ? OK : fault_errno(f, "cannot allocate disk space for the store %s", store->path);
 }
 
-/* The room that a commit of `more` bytes may need is allocated in the file, or it is now. */
+/* Room for any usual commit and for one of `more` bytes is allocated in the file, or it is now. */
 static enum err room_ensure_locked(struct store *store, uint64_t more, struct fault *f)
 {
     int file;
@@ -240,7 +240,8 @@ static enum err room_ensure_locked(struct store *store, uint64_t more, struct fa
     struct store_usage usage;
     store_usage(store, &usage);
     uint64_t used = usage.used_bytes, size = (uint64_t)status.st_size;
-    uint64_t needed = used + clamp(used, ROOM_MIN, ROOM_MAX) + more;
+    uint64_t room = clamp(used, ROOM_MIN, ROOM_MAX);
+    uint64_t needed = used + (more > room ? more : room);
     uint64_t wanted = needed + clamp(used, ROOM_MIN, GROWTH_MAX);
     if (needed > usage.size_bytes)
         return lmdb_check(store, MDB_MAP_FULL, "write to", f);

@@ -13,8 +13,14 @@ struct app {
     struct http_server *http;
 };
 
+/* The name of the admin on the Unix socket; no other identity may have it. */
+#define CALLER_ROOT "root"
+
 /* server/auth.c */
 http_authenticate auth_authenticate;
+/* Writes the refusal of a known caller by its role (CODE_FORBIDDEN) to the audit log; other faults are left alone.
+ * Called for every answer; why may be NULL. */
+void auth_denied(struct app *app, const struct http_request *request, const struct fault *why);
 
 /* server/routes.c: the table, ended by a row without a method */
 extern const struct route routes[];

@@ -3,18 +3,16 @@
  *     apiVersion: ensign/v1
  *     kind: Config
  *     state: /var/lib/ensign              # made by `ensignd init`; relative paths are relative to this file's folder
- *     listen: 0.0.0.0:8443               # ADDR:PORT, "[::]:8443" for IPv6; port 0 asks the kernel (written to state/run/port)
- *     seal: {keyFile: /etc/ensign/seal.key}     # or passphraseFile: F, or credential: NAME
- *     socket: run/ensignd.sock            # Unix socket for root, relative to state; default as here
- *     log: {level: info}                  # debug | info | warning | error
- *     limits: {connections: 2000, connectionsPerAddress: 200}
+ *     listen: 0.0.0.0:8443               # ADDR:PORT, "[::]:8443" for IPv6; port 0 asks the kernel (written to
+ * state/run/port) seal: {keyFile: /etc/ensign/seal.key}     # or passphraseFile: F, or credential: NAME socket:
+ * run/ensignd.sock            # Unix socket for root, relative to state; default as here log: {level: info} # debug |
+ * info | warning | error limits: {connections: 2000, connectionsPerAddress: 200}
  */
 #ifndef ENSIGN_SERVER_CONFIG_H
 #define ENSIGN_SERVER_CONFIG_H
 
 #include "ca/base/document.h"
 #include "hsm/seal.h"
-
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
 
@@ -29,5 +27,8 @@ struct config {
 };
 
 MUST_USE enum err config_load(const char *path, struct config *ret_config, struct fault *f);
+
+/* "0.0.0.0:8443", "[::]:8443": an address and a port. */
+bool listen_parse(const char *text, char *ret_host, size_t size, unsigned *ret_port);
 
 #endif

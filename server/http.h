@@ -3,9 +3,11 @@
  * A request is routed on its headers; its body is collected under the route's limit; then the handler is called once,
  * on a thread of its own (thread per connection), and may block. Refused before any handler runs: unknown routes (404),
  * methods (405 with Allow), bodies over the limit (413), another Content-Type than application/json where a body is
- * read (415), a second Content-Length, Host or Transfer-Encoding, or Transfer-Encoding with Content-Length (400), paths with %00, "..", "//" or broken escapes (400).
+ * read (415), a second Content-Length, Host or Transfer-Encoding, or
+ * Transfer-Encoding with Content-Length (400), paths with %00, "..", "//" or broken escapes (400).
  *
- * A watchdog ends connections whose headers took longer than 10 s or whose body took longer than 30 s in total.
+ * A watchdog ends connections whose headers took longer than 10 s, or whose body or answer took longer than 30 s, in
+ * total, and those that were idle for 75 s. Nothing behind a chunked body is read as another request.
  * At most http_config.connections_max connections in all and connections_per_address_max from one address.
  */
 #ifndef ENSIGN_SERVER_HTTP_H
@@ -29,6 +31,7 @@ struct http_response {
     char etag[80];            /* header ETag, when not empty; If-None-Match is answered by 304 in http.c */
     int retry_after_seconds;  /* header Retry-After, when > 0 */
     int max_age_seconds;      /* Cache-Control: max-age; 0: no-store */
+    struct fault *fault;      /* owned; why it is an error, for the log; NULL otherwise */
 };
 
 typedef struct http_response http_handler(struct app *app, const struct http_request *request);
@@ -49,13 +52,13 @@ struct http_request {
     const char *method, *path;
     const char *parameters[HTTP_PARAMETERS_MAX]; /* values of {…}, decoded, in order of the pattern */
     struct span body;
-    char id[REQUEST_ID_TEXT_SIZE];     /* X-Request-Id, echoed when sane (1..36 of [A-Za-z0-9._-]), else made */
-    char remote[64];                   /* address of the client; "unix" on the socket */
-    bool unix_root;                    /* on the Unix socket, and SO_PEERCRED says uid 0 */
-    struct span client_certificate;    /* DER of the leaf that TLS proved possession of; empty when none */
-    struct caller caller;              /* filled in by auth before the handler; kind 0: nobody */
-    uint8_t token_id[16];              /* when caller.kind is REQUESTER_TOKEN */
-    void *connection;                  /* http.c's own */
+    char id[REQUEST_ID_TEXT_SIZE];  /* X-Request-Id, echoed when sane (1..36 of [A-Za-z0-9._-]), else made */
+    char remote[64];                /* address of the client; "unix" on the socket */
+    bool unix_root;                 /* on the Unix socket, and SO_PEERCRED says uid 0 */
+    struct span client_certificate; /* DER of the leaf that TLS proved possession of; empty when none */
+    struct caller caller;           /* filled in by auth before the handler; kind 0: nobody */
+    uint8_t token_id[16];           /* when caller.kind is REQUESTER_TOKEN */
+    void *connection;               /* http.c's own */
 };
 
 /* NULL when absent; borrowed for the call. */
@@ -67,12 +70,16 @@ MUST_USE enum err http_query_allow(const struct http_request *request, const cha
 /* Takes the JSON value (NULL: internal error). */
 struct http_response http_json(int status, json_t *take_json);
 
+/* Frees what a response owns; for those that are not sent. */
+void http_response_cleanup(struct http_response *response);
+
 /* ---- the server ---- */
 
 struct http_config {
-    int listen_fd;      /* bound and listening; -1: none */
-    int unix_fd;        /* bound and listening AF_UNIX; -1: none */
+    int listen_fd; /* bound and listening; -1: none. The caller's: it stays open */
+    int unix_fd;   /* bound and listening AF_UNIX; -1: none. The caller's */
     unsigned connections_max, connections_per_address_max;
+    int headers_milliseconds, body_milliseconds, idle_milliseconds; /* in total; 0: 10 s, 30 s, 75 s */
 };
 
 struct http_server;
@@ -81,7 +88,7 @@ struct http_server;
  * while running with http_server_tls(). authenticate fills request->caller before the handler runs; a route's `may`
  * that the caller does not meet is answered 401 or 403 by http.c. */
 typedef enum err http_authenticate(struct app *app, struct http_request *request, struct fault *f);
-/* Called after each answer, for the log and the counters. */
+/* Called once for each answer, before it is sent, for the log and the counters. fault may be NULL. */
 typedef void http_observe(struct app *app, const struct http_request *request, int status, double seconds,
                           const struct fault *fault);
 

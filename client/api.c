@@ -1,0 +1,360 @@
+#include "client/api.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "client/files.h"
+#include "client/pin.h"
+
+enum {
+    CONNECT_SECONDS = 10,
+    TOTAL_SECONDS = 60,
+    ANSWER_MAX = 16 << 20,
+    BACKOFF_FIRST_MILLISECONDS = 200,
+    BACKOFF_MAX_MILLISECONDS = 5000,
+};
+
+struct api {
+    const struct context *context;
+    int64_t timeout_milliseconds;
+    CURL *curl;
+    struct curl_slist *headers;
+    struct pin_check check;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct answer {
+    long status;
+    struct bytes body;
+    bool too_large;
+    const char *content_type; /* of the curl handle, until the next request */
+    curl_off_t retry_after_seconds;
+};
+
+static void answer_cleanup(struct answer *answer)
+{
+    bytes_free(&answer->body);
+}
+
+void api_auto(struct api **api)
+{
+    if (!*api)
+        return;
+    for (struct curl_slist *header = (*api)->headers; header; header = header->next)
+        OPENSSL_cleanse(header->data, strlen(header->data));
+    curl_slist_free_all((*api)->headers);
+    curl_easy_cleanup((*api)->curl);
+    free(*api);
+}
+
+/* ---- setting up ---- */
+
+static CURLcode tls_prepare(CURL *curl, void *tls, void *argument)
+{
+    (void)curl;
+    struct api *api = argument;
+    pin_install(tls, &api->check);
+    return CURLE_OK;
+}
+
+static struct curl_blob blob(const struct bytes *b)
+{
+    return (struct curl_blob){b->data, b->size, CURL_BLOB_NOCOPY};
+}
+
+static void identity_set(struct api *api)
+{
+    const struct context *context = api->context;
+    if (context->token.size > 0 || context->certificate.size == 0)
+        return;
+    struct curl_blob certificate = blob(&context->certificate), key = blob(&context->key);
+    curl_easy_setopt(api->curl, CURLOPT_SSLCERT_BLOB, &certificate);
+    curl_easy_setopt(api->curl, CURLOPT_SSLKEY_BLOB, &key);
+    curl_easy_setopt(api->curl, CURLOPT_KEYPASSWD, ""); /* no question on the terminal */
+}
+
+static void connection_set(struct api *api)
+{
+    const char *server = api->context->server, *proxy = getenv("https_proxy");
+    curl_easy_setopt(api->curl, CURLOPT_PROXY, proxy && !server_is_socket(server) ? proxy : "");
+    if (server_is_socket(server)) {
+        curl_easy_setopt(api->curl, CURLOPT_UNIX_SOCKET_PATH, server + sizeof "unix://" - 1);
+        curl_easy_setopt(api->curl, CURLOPT_PROTOCOLS_STR, "http");
+        return;
+    }
+    memcpy(api->check.pin, api->context->pin, sizeof api->check.pin);
+    curl_easy_setopt(api->curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(api->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(api->curl, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(api->curl, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(api->curl, CURLOPT_CAINFO, NULL); /* nobody is trusted but the pinned CA */
+    curl_easy_setopt(api->curl, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(api->curl, CURLOPT_SSL_CTX_FUNCTION, tls_prepare);
+    curl_easy_setopt(api->curl, CURLOPT_SSL_CTX_DATA, api);
+    identity_set(api);
+}
+
+static enum err header_add(struct api *api, const char *header, struct fault *f)
+{
+    struct curl_slist *headers = curl_slist_append(api->headers, header);
+    if (!headers)
+        return fault_no_memory(f);
+    api->headers = headers;
+    return OK;
+}
+
+static enum err headers_set(struct api *api, struct fault *f)
+{
+    TRY(header_add(api, "Accept: application/json, application/problem+json, */*", f));
+    TRY(header_add(api, "Content-Type: application/json", f));
+    TRY(header_add(api, "Expect:", f)); /* bodies are small: no round trip for 100 Continue */
+    if (api->context->token.size > 0) {
+        CLEANUP(secret_cleanup) struct bytes header = {0};
+        bytes_appendf(&header, "Authorization: Bearer %s", bytes_text(&api->context->token));
+        TRY(bytes_check(&header, f));
+        TRY(header_add(api, bytes_text(&header), f));
+    }
+    curl_easy_setopt(api->curl, CURLOPT_HTTPHEADER, api->headers);
+    return OK;
+}
+
+static size_t body_receive(char *data, size_t size, size_t count, void *argument)
+{
+    struct answer *answer = argument;
+    size_t total = size * count;
+    answer->too_large = answer->body.size + total > ANSWER_MAX;
+    if (answer->too_large)
+        return 0;
+    bytes_append(&answer->body, data, total);
+    return answer->body.failed ? 0 : total;
+}
+
+enum err api_open(const struct context *context, int64_t timeout_seconds, struct api **ret_api, struct fault *f)
+{
+    CLEANUP(api_auto) struct api *api = calloc(1, sizeof *api);
+    if (!api)
+        return fault_no_memory(f);
+    api->context = context;
+    api->timeout_milliseconds = timeout_seconds * 1000;
+    api->curl = curl_easy_init();
+    if (!api->curl)
+        return fault_no_memory(f);
+    curl_easy_setopt(api->curl, CURLOPT_ERRORBUFFER, api->error);
+    curl_easy_setopt(api->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(api->curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(api->curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(api->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+    curl_easy_setopt(api->curl, CURLOPT_TIMEOUT, (long)TOTAL_SECONDS);
+    curl_easy_setopt(api->curl, CURLOPT_USERAGENT, "ensign/" ENSIGN_VERSION);
+    curl_easy_setopt(api->curl, CURLOPT_WRITEFUNCTION, body_receive);
+    connection_set(api);
+    TRY(headers_set(api, f));
+    *ret_api = TAKE(api);
+    return OK;
+}
+
+/* ---- one attempt ---- */
+
+static enum err untrusted(const struct api *api, struct fault *f)
+{
+    const char *server = api->context->server;
+    const char *made_for = api->context->token.size > 0 ? "this token was made for" : "the context names";
+    if (!api->check.ca_found)
+        return fault_set(f, CODE_UNTRUSTED,
+                         "the server at %s is not the service that %s (its CA does not have the pinned key); nothing "
+                         "secret was sent",
+                         server, made_for);
+    if (api->check.error != X509_V_OK)
+        return fault_set(f, CODE_UNTRUSTED, "the certificate of %s is not valid: %s", server,
+                         X509_verify_cert_error_string(api->check.error));
+    return fault_set(f, CODE_UNTRUSTED, "the certificate of %s is for another name: %s", server, api->error);
+}
+
+static enum err curl_fault(const struct api *api, CURLcode result, const struct answer *answer, struct fault *f)
+{
+    const char *why = api->error[0] ? api->error : curl_easy_strerror(result);
+    switch (result) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return untrusted(api, f);
+    case CURLE_SSL_CERTPROBLEM:
+        return fault_set(f, CODE_INVALID, "the certificate and key of the context cannot be used: %s", why);
+    case CURLE_OUT_OF_MEMORY:
+        return fault_no_memory(f);
+    case CURLE_WRITE_ERROR:
+        if (answer->too_large)
+            return fault_set(f, CODE_UNTRUSTED, "the answer of %s is larger than %d bytes", api->context->server,
+                             ANSWER_MAX);
+        return fault_no_memory(f);
+    default:
+        return fault_set(f, CODE_UNREACHABLE, "no answer from %s: %s", api->context->server, why);
+    }
+}
+
+struct exchange {
+    const char *method, *url, *body; /* body NULL: none */
+};
+
+static CURLcode attempt(struct api *api, const struct exchange *exchange, struct answer *answer)
+{
+    answer_cleanup(answer);
+    *answer = (struct answer){0};
+    api->error[0] = '\0';
+    api->check.ca_found = false;
+    curl_easy_setopt(api->curl, CURLOPT_URL, exchange->url);
+    curl_easy_setopt(api->curl, CURLOPT_HTTPGET, 1L);
+    if (exchange->body) {
+        curl_easy_setopt(api->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(exchange->body));
+        curl_easy_setopt(api->curl, CURLOPT_POSTFIELDS, exchange->body);
+    }
+    curl_easy_setopt(api->curl, CURLOPT_CUSTOMREQUEST, exchange->method);
+    curl_easy_setopt(api->curl, CURLOPT_WRITEDATA, answer);
+    CURLcode result = curl_easy_perform(api->curl);
+    if (result == CURLE_OK) {
+        curl_easy_getinfo(api->curl, CURLINFO_RESPONSE_CODE, &answer->status);
+        curl_easy_getinfo(api->curl, CURLINFO_CONTENT_TYPE, &answer->content_type);
+        curl_easy_getinfo(api->curl, CURLINFO_RETRY_AFTER, &answer->retry_after_seconds);
+    }
+    return result;
+}
+
+/* ---- until it works ---- */
+
+static int64_t now_milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void wait_milliseconds(int64_t milliseconds)
+{
+    struct timespec left = {milliseconds / 1000, (milliseconds % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+/* Twice as long each time, less up to a half of it, so that many nodes do not come back together. */
+static int64_t backoff(int attempts, const struct answer *answer)
+{
+    int64_t wait = BACKOFF_FIRST_MILLISECONDS << (attempts < 8 ? attempts : 8);
+    if (wait > BACKOFF_MAX_MILLISECONDS)
+        wait = BACKOFF_MAX_MILLISECONDS;
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, 0) == sizeof random)
+        wait -= random % (wait / 2);
+    return answer->retry_after_seconds > 0 ? answer->retry_after_seconds * 1000 : wait;
+}
+
+static bool worth_another(CURLcode result, long status)
+{
+    return result == CURLE_COULDNT_CONNECT || (result == CURLE_OK && (status == 429 || status == 503));
+}
+
+static enum err exchange_run(struct api *api, const struct exchange *exchange, struct answer *ret_answer,
+                             struct fault *f)
+{
+    int64_t deadline = now_milliseconds() + api->timeout_milliseconds;
+    for (int attempts = 0;; attempts++) {
+        CURLcode result = attempt(api, exchange, ret_answer);
+        int64_t wait = backoff(attempts, ret_answer);
+        if (!worth_another(result, ret_answer->status) || now_milliseconds() + wait > deadline)
+            return result == CURLE_OK ? OK : curl_fault(api, result, ret_answer, f);
+        wait_milliseconds(wait);
+    }
+}
+
+/* ---- answers ---- */
+
+static bool content_is(const struct answer *answer, const char *type)
+{
+    size_t size = strlen(type);
+    return answer->content_type && strncasecmp(answer->content_type, type, size) == 0 &&
+           (answer->content_type[size] == '\0' || answer->content_type[size] == ';' ||
+            answer->content_type[size] == ' ');
+}
+
+static void problem_reasons(const struct node *root, struct fault *f)
+{
+    struct node errors = node_get(root, "errors");
+    size_t count = json_array_size(errors.value);
+    for (size_t i = 0; i < count; i++) {
+        struct node error = node_at(&errors, i), pointer = node_get(&error, "pointer"),
+                    detail = node_get(&error, "detail");
+        const char *where = json_string_value(pointer.value), *what = json_string_value(detail.value);
+        if (what)
+            fault_reason(f, where ? where : "", "%s", what);
+    }
+}
+
+/* An answer that is no problem document comes from something between us and the service. */
+static enum err problem_fault(const struct api *api, const struct answer *answer, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL;
+    struct fault ignored = {0};
+    if (!content_is(answer, "application/problem+json") ||
+        document_parse_json(bytes_span(&answer->body), &document, &ignored) != OK)
+        return fault_set(f, CODE_UNTRUSTED, "%s answered with HTTP status %ld and no explanation", api->context->server,
+                         answer->status);
+    struct node root = document_root(document, &ignored);
+    struct node code_node = node_get(&root, "code"), detail_node = node_get(&root, "detail"),
+                id_node = node_get(&root, "request_id");
+    const char *code = json_string_value(code_node.value), *detail = json_string_value(detail_node.value),
+               *id = json_string_value(id_node.value);
+    enum code known = code ? code_by_name(code) : CODE_NONE;
+    problem_reasons(&root, f);
+    return fault_set(f, known == CODE_NONE ? CODE_INTERNAL : known, "%.380s (request %.40s)",
+                     detail ? detail : "the service gives no detail", id ? id : "without an id");
+}
+
+static enum err send_request(struct api *api, const char *method, const char *path, const json_t *body,
+                             struct answer *ret_answer, struct fault *f)
+{
+    AUTO(bytes) url = {0};
+    bytes_append_text(&url, server_is_socket(api->context->server) ? "http://localhost" : api->context->server);
+    bytes_append_text(&url, path);
+    TRY(bytes_check(&url, f));
+    CLEANUP(secret_cleanup) struct bytes text = {0};
+    if (body) {
+        char *dumped = json_dumps(body, JSON_COMPACT);
+        bytes_append_text(&text, dumped ? dumped : "");
+        free(dumped);
+        TRY(bytes_check(&text, f));
+    }
+    const struct exchange exchange = {method, bytes_text(&url), body ? bytes_text(&text) : NULL};
+    TRY(exchange_run(api, &exchange, ret_answer, f));
+    return ret_answer->status >= 200 && ret_answer->status < 300 ? OK : problem_fault(api, ret_answer, f);
+}
+
+enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,
+                  struct document **ret_answer, struct fault *f)
+{
+    AUTO(answer) answer = {0};
+    TRY(send_request(api, method, path, body, &answer, f));
+    if (!content_is(&answer, "application/json"))
+        return fault_set(f, CODE_UNTRUSTED, "the answer to %s %s is not JSON", method, path);
+    return document_parse_json(bytes_span(&answer.body), ret_answer, f);
+}
+
+enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f)
+{
+    AUTO(answer) answer = {0};
+    TRY(send_request(api, "GET", path, NULL, &answer, f));
+    *ret_answer = answer.body;
+    answer.body = (struct bytes){0};
+    return OK;
+}
+
+enum err api_delete(struct api *api, const char *path, struct fault *f)
+{
+    AUTO(answer) answer = {0};
+    return send_request(api, "DELETE", path, NULL, &answer, f);
+}
+
+enum err answer_finish(const char *what, struct fault *f)
+{
+    return fault_if_reasons(f, CODE_UNTRUSTED, "the service's answer about %s is not what its API promises", what);
+}

@@ -1,0 +1,29 @@
+/* api.h: requests to the service. The connection is checked against the context's pin before anything is sent; a token
+ * or a certificate says who asks. A service that is not ready (connection refused, 429, 503) is asked again, later each
+ * time, until the timeout is over.
+ *
+ * An error that the service answers (RFC 9457) becomes a fault with its code, detail, reasons and request id.
+ *   CODE_UNREACHABLE  no connection, or none in time
+ *   CODE_UNTRUSTED    another service answers, or the answer is not what the API promises */
+#ifndef ENSIGN_CLIENT_API_H
+#define ENSIGN_CLIENT_API_H
+
+#include "client/context.h"
+
+struct api;
+
+/* The context is borrowed and must outlive the api. */
+MUST_USE enum err api_open(const struct context *context, int64_t timeout_seconds, struct api **ret_api,
+                           struct fault *f);
+void api_auto(struct api **api); /* for CLEANUP() */
+
+/* path begins with "/v1"; its parts are escaped already (percent_append). body NULL: none. */
+MUST_USE enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,
+                           struct document **ret_answer, struct fault *f);
+MUST_USE enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f);
+MUST_USE enum err api_delete(struct api *api, const char *path, struct fault *f);
+
+/* What the reader of an answer returns at its end: CODE_UNTRUSTED when places in it were wrong. */
+MUST_USE enum err answer_finish(const char *what, struct fault *f);
+
+#endif

@@ -1,0 +1,128 @@
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ca/base/encode.h"
+#include "client/commands.h"
+#include "client/files.h"
+#include "client/log_reader.h"
+#include "client/pages.h"
+#include "client/session.h"
+#include "client/text.h"
+
+/* ---- the checkpoint that was verified last, remembered between runs ---- */
+
+static enum err state_folder_open(int *ret_fd, struct fault *f)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    bool given = state && state[0] == '/';
+    if (!given && !home)
+        return fault_set(f, CODE_USAGE, "HOME is not set, so the checkpoint cannot be remembered: set XDG_STATE_HOME");
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s%s/ensign/checkpoints", given ? state : home, given ? "" : "/.local/state") >=
+        (int)sizeof path)
+        return fault_set(f, CODE_USAGE, "the path of the state folder is too long");
+    return folder_open(path, ret_fd, f);
+}
+
+struct memory {
+    int folder;
+    struct bytes name; /* of the file: the origin, escaped */
+    bool known;
+    struct checkpoint checkpoint;
+};
+
+static void memory_cleanup(struct memory *memory)
+{
+    fd_cleanup(&memory->folder);
+    bytes_free(&memory->name);
+}
+
+static enum err memory_open(struct memory *memory, const char *origin, const char *verifier, struct fault *f)
+{
+    TRY(state_folder_open(&memory->folder, f));
+    percent_append(&memory->name, origin);
+    TRY(bytes_check(&memory->name, f));
+    AUTO(bytes) note = {0};
+    enum err err = file_read_at(memory->folder, bytes_text(&memory->name), &note, f);
+    if (err == ERR_ABSENT) {
+        fault_clear(f);
+        return OK;
+    }
+    TRY(err);
+    TRY(checkpoint_verify(bytes_span(&note), verifier, &memory->checkpoint, f));
+    memory->known = true;
+    return OK;
+}
+
+/* ---- the checks ---- */
+
+static enum err checkpoint_fetch(struct session *session, struct bytes *ret_note, struct checkpoint *ret_checkpoint,
+                                 struct fault *f)
+{
+    AUTO(bytes) note = {0};
+    TRY(api_text(session->api, "/v1/audit/checkpoint", &note, f));
+    TRY(checkpoint_verify(bytes_span(&note), session->context.log_verifier, ret_checkpoint, f));
+    *ret_note = note;
+    note = (struct bytes){0};
+    return OK;
+}
+
+/* The list is fetched between two checkpoints: what it shows must be in the log by the second, and what the log issued
+ * before the first must be in it. */
+static enum err log_check(struct session *session, struct log_reader *reader, const struct checkpoint *first,
+                          const struct memory *memory, struct bytes *ret_note, struct checkpoint *ret_last,
+                          struct fault *f)
+{
+    CLEANUP(json_cleanup) json_t *list = NULL;
+    TRY(log_follow(reader, session->api, first, memory->known ? &memory->checkpoint : NULL, f));
+    TRY(pages_fetch(session->api, "/v1/certificates", 0, &list, f));
+    TRY(checkpoint_fetch(session, ret_note, ret_last, f));
+    TRY(log_follow(reader, session->api, ret_last, NULL, f));
+    return log_lists(reader, first->size, json_object_get(list, "items"), f);
+}
+
+static enum err result_print(const struct session *session, const struct checkpoint *checkpoint,
+                             const struct log_reader *reader, const struct memory *memory, struct fault *f)
+{
+    static const struct column columns[] = {
+        {"LOG", "origin", false},
+        {"ENTRIES", "entries", false},
+        {"CERTIFICATES", "certificates", false},
+        {"ROOT", "root", false},
+        {"CONSISTENT WITH", "consistent_with", false},
+    };
+    AUTO(bytes) root = {0};
+    base64_append(&root, SPAN_OF(checkpoint->root.data));
+    TRY(bytes_check(&root, f));
+    CLEANUP(json_cleanup)
+    json_t *result =
+        json_pack("{s:s, s:I, s:I, s:s}", "origin", checkpoint->origin, "entries", (json_int_t)checkpoint->size,
+                  "certificates", (json_int_t)reader->issues_count, "root", bytes_text(&root));
+    json_t *seen = memory->known ? json_integer((json_int_t)memory->checkpoint.size) : json_null();
+    if (!result || json_object_set_new(result, "consistent_with", seen) != 0)
+        return fault_no_memory(f);
+    const struct output output = {session->format, columns, ARRAY_SIZE(columns)};
+    return output_object(&output, result, f);
+}
+
+enum err audit_verify(const struct arguments *arguments, struct fault *f)
+{
+    AUTO(session) session = {0};
+    TRY(session_open(arguments, &session, f));
+    if (!session.context.log_verifier[0])
+        return fault_set(f, CODE_USAGE, "the context has no logVerifier: nothing says whose signature counts");
+    AUTO(bytes) first_note = {0};
+    AUTO(bytes) last_note = {0};
+    AUTO(memory) memory = {.folder = -1};
+    AUTO(log_reader) reader = {0};
+    struct checkpoint first, last;
+    TRY(checkpoint_fetch(&session, &first_note, &first, f));
+    TRY(memory_open(&memory, first.origin, session.context.log_verifier, f));
+    TRY(log_check(&session, &reader, &first, &memory, &last_note, &last, f));
+    TRY(file_put_at(memory.folder, bytes_text(&memory.name), FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&last_note),
+                    f));
+    return result_print(&session, &last, &reader, &memory, f);
+}

@@ -1,0 +1,69 @@
+/* command.h: the command line: one table of commands and one of options, from which parsing and help follow. */
+#ifndef ENSIGN_CLIENT_COMMAND_H
+#define ENSIGN_CLIENT_COMMAND_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ca/base/fault.h"
+#include "policies/profile.h"
+
+enum option_name {
+    OPTION_AUTHORITY,
+    OPTION_CLUSTER,
+    OPTION_CONTEXT,
+    OPTION_CSR,
+    OPTION_DRY_RUN,
+    OPTION_EXPIRING_WITHIN,
+    OPTION_FILE,
+    OPTION_HELP,
+    OPTION_KEY,
+    OPTION_LIMIT,
+    OPTION_NODE,
+    OPTION_OUT,
+    OPTION_OUTPUT,
+    OPTION_PROFILE,
+    OPTION_ROLE,
+    OPTION_SERVER,
+    OPTION_STATE,
+    OPTION_TIMEOUT,
+    OPTION_TOKEN_FILE,
+    OPTION_TTL,
+    OPTION_COUNT
+};
+
+#define OPTION_BIT(name) (UINT32_C(1) << OPTION_##name)
+
+/* What every command that talks to the service takes. */
+#define OPTIONS_SERVICE (OPTION_BIT(CONTEXT) | OPTION_BIT(SERVER) | OPTION_BIT(TOKEN_FILE) | OPTION_BIT(TIMEOUT))
+
+enum { OPERANDS_MAX = 2 };
+
+struct arguments {
+    const struct command *command;
+    const char *operands[OPERANDS_MAX];
+    size_t operands_count;
+    const char *values[OPTION_COUNT];   /* the last one given; NULL when absent; "" for an option without a value */
+    const char *profiles[PROFILES_MAX]; /* --profile, all of them */
+    size_t profiles_count;
+};
+
+struct command {
+    const char *name;     /* one or two words; NULL ends a table */
+    const char *operands; /* for the help text; "" when there are none */
+    size_t operands_min, operands_max;
+    uint32_t options, required; /* bits; --help is always there */
+    const char *summary;
+    const char *details; /* paragraphs and examples, each line ended */
+    enum err (*run)(const struct arguments *arguments, struct fault *f);
+};
+
+/* ERR_INPUT (CODE_USAGE) names what is wrong and the closest known word. With --help nothing is required. Values of
+ * options are never in the text: one of them may be a secret that was given in the wrong place. */
+MUST_USE enum err command_parse(const struct command *commands, int argc, char **argv, struct arguments *ret_arguments,
+                                struct fault *f);
+
+/* The help of the command with this name, or the list of those whose names begin with it; false when there is none. */
+bool command_help(const struct command *commands, const char *name, FILE *out);
+
+#endif

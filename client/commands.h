@@ -1,0 +1,18 @@
+/* commands.h: what the rows of the command table run. One file per noun: cmd_<noun>.c. */
+#ifndef ENSIGN_CLIENT_COMMANDS_H
+#define ENSIGN_CLIENT_COMMANDS_H
+
+#include "client/command.h"
+
+typedef enum err command_run(const struct arguments *arguments, struct fault *f);
+
+command_run cluster_create, cluster_list, cluster_show;
+command_run tokens_create, tokens_list, tokens_revoke;
+command_run enroll;
+command_run certificate_list, certificate_show, certificate_request;
+command_run ca_show, ca_bundle;
+command_run identity_create;
+command_run audit_verify;
+command_run whoami;
+
+#endif

@@ -1,0 +1,243 @@
+#include "client/enrolment.h"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ca/base/encode.h"
+#include "client/files.h"
+#include "client/issued.h"
+#include "client/keys.h"
+#include "client/text.h"
+
+static const char pending_folder[] = ".pending";
+static const char identity_profile[] = "node-identity";
+
+void enrolment_cleanup(struct enrolment *enrolment)
+{
+    document_free(enrolment->answer);
+}
+
+/* ---- what there is to do ---- */
+
+static void item_read(const struct node *entry, struct enrolment *enrolment)
+{
+    struct node profile_node = node_get(entry, "profile"), algorithm_node = node_get(entry, "key_algorithm");
+    const char *name = "", *algorithm_name = "";
+    if (!node_string(&profile_node, NODE_REQUIRED, &name) ||
+        !node_string(&algorithm_node, NODE_REQUIRED, &algorithm_name))
+        return;
+    const struct profile *profile = profiles_find(enrolment->profiles, name);
+    enum key_algorithm algorithm = key_algorithm_by_name(algorithm_name);
+    if (!profile || !file_name_valid(name))
+        node_error(&profile_node, "this program does not know the profile \"%s\"", name);
+    else if (algorithm == KEY_NONE)
+        node_error(&algorithm_node, "this program does not know the algorithm \"%s\"", algorithm_name);
+    else
+        enrolment->items[enrolment->items_count++] = (struct enrolment_item){profile, algorithm};
+}
+
+/* The CA that the service names as its own must be the one that the connection was checked against. */
+static void service_ca_check(const struct node *root, const uint8_t pin[SHA256_SIZE])
+{
+    struct node service = node_get(root, "service"), ca_node = node_get(&service, "ca");
+    const char *pem = NULL;
+    if (!node_string(&ca_node, NODE_REQUIRED, &pem))
+        return;
+    struct fault why = {0};
+    AUTO(certificate) ca = {0};
+    if (certificate_parse_pem(span_text(pem), &ca, &why) != OK)
+        node_error(&ca_node, "%s", why.text);
+    else if (CRYPTO_memcmp(ca.public_key.spki_sha256, pin, SHA256_SIZE) != 0)
+        node_error(&ca_node, "this is not the CA that the token names");
+}
+
+enum err enrolment_fetch(struct enrolment *enrolment, struct fault *f)
+{
+    TRY(api_json(enrolment->session->api, "GET", "/v1/enrolment", NULL, &enrolment->answer, f));
+    struct node root = document_root(enrolment->answer, f);
+    struct node cluster = node_get(&root, "cluster"), node = node_get(&root, "node");
+    struct node verifier = node_get(&root, "log_verifier"), list = node_get(&root, "certificates");
+    node_string(&cluster, NODE_REQUIRED, &enrolment->cluster);
+    node_string(&node, NODE_REQUIRED, &enrolment->node);
+    node_string(&verifier, NODE_REQUIRED, &enrolment->log_verifier);
+    service_ca_check(&root, enrolment->session->context.pin);
+    size_t count = node_count(&list, NODE_REQUIRED, PROFILES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node entry = node_at(&list, i);
+        item_read(&entry, enrolment);
+    }
+    return answer_finish("this enrolment", f);
+}
+
+/* A profile may be asked for that the node's roles do not bring along: whether it gets it is the service's decision. */
+enum err enrolment_choose(struct enrolment *enrolment, const char *const *names, size_t count, struct fault *f)
+{
+    enum key_algorithm algorithm = enrolment->items_count > 0 ? enrolment->items[0].algorithm : KEY_ECDSA_P256;
+    struct enrolment_item chosen[PROFILES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        const struct profile *profile = profiles_find(enrolment->profiles, names[i]);
+        if (!profile)
+            return fault_set(f, CODE_USAGE, "there is no profile \"%s\"", names[i]);
+        chosen[i] = (struct enrolment_item){profile, algorithm};
+    }
+    if (count > 0) {
+        memcpy(enrolment->items, chosen, count * sizeof chosen[0]);
+        enrolment->items_count = count;
+    }
+    return OK;
+}
+
+/* ---- one certificate ---- */
+
+static enum err issued_verify(const struct enrolment *enrolment, const struct enrolment_item *item, EVP_PKEY *key,
+                              const struct issued *issued, struct issued_facts *ret_facts, struct fault *f)
+{
+    AUTO(bytes) spki = {0};
+    TRY(key_spki(key, &spki, f));
+    const struct expectation expectation = {item->profile, enrolment->node, bytes_span(&spki),
+                                            enrolment->session->context.pin, time(NULL)};
+    return issued_check(issued, &expectation, ret_facts, f);
+}
+
+static enum err installed_read(int folder, EVP_PKEY **ret_key, struct issued *issued, struct fault *f)
+{
+    CLEANUP(secret_cleanup) struct bytes key_pem = {0};
+    TRY(file_read_at(folder, "tls.key", &key_pem, f));
+    TRY(file_read_at(folder, "tls.crt", &issued->certificate, f));
+    TRY(file_read_at(folder, "chain.crt", &issued->chain, f));
+    TRY(file_read_at(folder, "ca.crt", &issued->bundle, f));
+    return key_read_pem(bytes_span(&key_pem), ret_key, f);
+}
+
+/* OK: the set that is installed is whole and what would be asked for. Anything else is a reason to ask. */
+static enum err installed_verify(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int folder = -1;
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
+    AUTO(issued) issued = {0};
+    struct issued_facts facts;
+    TRY(folder_open_at(enrolment->folder, item->profile->name, false, &folder, f));
+    TRY(installed_read(folder, &key, &issued, f));
+    return issued_verify(enrolment, item, key, &issued, &facts, f);
+}
+
+/* The key of an earlier run if there is one, else a new one, on the disk before it is used. */
+static enum err pending_key(int pending, enum key_algorithm algorithm, struct bytes *ret_pem, struct fault *f)
+{
+    enum err err = file_read_at(pending, "tls.key", ret_pem, f);
+    if (err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    TRY(key_make_pem(algorithm, ret_pem, f));
+    return file_put_at(pending, "tls.key", FILE_MODE_PRIVATE, FILE_NEW, bytes_span(ret_pem), f);
+}
+
+static enum err pending_request(int pending, EVP_PKEY *key, struct bytes *ret_csr, struct fault *f)
+{
+    enum err err = file_read_at(pending, "request.csr", ret_csr, f);
+    if (err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    TRY(key_request_pem(key, ret_csr, f));
+    return file_put_at(pending, "request.csr", FILE_MODE_PRIVATE, FILE_NEW, bytes_span(ret_csr), f);
+}
+
+static enum err certificate_fetch(const struct enrolment *enrolment, const struct enrolment_item *item,
+                                  const struct bytes *csr, struct issued *ret_issued, struct fault *f)
+{
+    CLEANUP(json_cleanup)
+    json_t *body = json_pack("{s:s, s:s}", "profile", item->profile->name, "csr", bytes_text(csr));
+    AUTO(bytes) path = {0};
+    cluster_path(&path, enrolment->cluster, "/certificates");
+    TRY(bytes_check(&path, f));
+    if (!body)
+        return fault_set(f, CODE_INVALID, "the stored request of %s is not text; remove it", item->profile->name);
+    CLEANUP(document_auto) struct document *answer = NULL;
+    TRY(api_json(enrolment->session->api, "POST", bytes_text(&path), body, &answer, f));
+    return issued_read(answer, ret_issued, f);
+}
+
+static enum err set_install(const struct enrolment *enrolment, const struct enrolment_item *item,
+                            const struct bytes *key_pem, const struct issued *issued, struct fault *f)
+{
+    const struct folder_file files[] = {
+        {"tls.key", FILE_MODE_PRIVATE, bytes_span(key_pem)},
+        {"tls.crt", FILE_MODE_PUBLIC, bytes_span(&issued->certificate)},
+        {"chain.crt", FILE_MODE_PUBLIC, bytes_span(&issued->chain)},
+        {"ca.crt", FILE_MODE_PUBLIC, bytes_span(&issued->bundle)},
+    };
+    return folder_put_at(enrolment->folder, item->profile->name, files, ARRAY_SIZE(files), f);
+}
+
+static enum err certificate_get(const struct enrolment *enrolment, const struct enrolment_item *item, int pending,
+                                struct fault *f)
+{
+    CLEANUP(secret_cleanup) struct bytes key_pem = {0};
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
+    AUTO(bytes) csr = {0};
+    AUTO(issued) issued = {0};
+    struct issued_facts facts;
+    TRY(pending_key(pending, item->algorithm, &key_pem, f));
+    TRY(key_read_pem(bytes_span(&key_pem), &key, f));
+    TRY(pending_request(pending, key, &csr, f));
+    TRY(certificate_fetch(enrolment, item, &csr, &issued, f));
+    TRY(issued_verify(enrolment, item, key, &issued, &facts, f));
+    TRY(set_install(enrolment, item, &key_pem, &issued, f));
+    char until[TIME_TEXT_SIZE];
+    time_text(facts.not_after, until);
+    message("%s: issued %s (valid until %s)", item->profile->name, facts.serial, until);
+    return OK;
+}
+
+/* What an interrupted run left behind goes only once the set is installed. */
+static enum err leftovers_remove(const struct enrolment *enrolment, const char *name, struct fault *f)
+{
+    TRY(folder_tidy_at(enrolment->folder, name, f));
+    CLEANUP(fd_cleanup) int pending = -1;
+    enum err err = folder_open_at(enrolment->folder, pending_folder, false, &pending, f);
+    if (err == ERR_ABSENT) {
+        fault_clear(f);
+        return OK;
+    }
+    TRY(err);
+    TRY(folder_remove_at(pending, name, f));
+    unlinkat(enrolment->folder, pending_folder, AT_REMOVEDIR); /* stays while others are pending */
+    return OK;
+}
+
+enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+{
+    const char *name = item->profile->name;
+    struct fault why = {0};
+    if (installed_verify(enrolment, item, &why) == OK) {
+        message("%s: unchanged", name);
+        return leftovers_remove(enrolment, name, f);
+    }
+    CLEANUP(fd_cleanup) int pending = -1;
+    CLEANUP(fd_cleanup) int mine = -1;
+    TRY(folder_open_at(enrolment->folder, pending_folder, true, &pending, f));
+    TRY(folder_open_at(pending, name, true, &mine, f));
+    TRY(certificate_get(enrolment, item, mine, f));
+    return leftovers_remove(enrolment, name, f);
+}
+
+/* ---- the node's context ---- */
+
+enum err enrolment_context(const struct enrolment *enrolment, struct fault *f)
+{
+    if (faccessat(enrolment->folder, "context", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+        faccessat(enrolment->folder, identity_profile, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return OK;
+    const struct context_text text = {.server = enrolment->session->context.server,
+                                      .log_verifier = enrolment->log_verifier,
+                                      .pin = enrolment->session->context.pin,
+                                      .by_file = true,
+                                      .certificate = "node-identity/tls.crt",
+                                      .key = "node-identity/tls.key"};
+    AUTO(bytes) document = {0};
+    TRY(context_write(&text, &document, f));
+    return file_put_at(enrolment->folder, "context", FILE_MODE_PRIVATE, FILE_NEW, bytes_span(&document), f);
+}

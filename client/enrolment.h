@@ -1,0 +1,44 @@
+/* enrolment.h: getting a node's certificates with a join token, in steps that can be interrupted and run again.
+ *
+ *     DIR/context                                              for later commands on this node
+ *     DIR/PROFILE/{tls.key,tls.crt,chain.crt,ca.crt}           always one complete set
+ *     DIR/.pending/PROFILE/{tls.key,request.csr}               stored before the request is sent, so that the next run
+ *                                                              asks again for the same key and gets the same answer */
+#ifndef ENSIGN_CLIENT_ENROLMENT_H
+#define ENSIGN_CLIENT_ENROLMENT_H
+
+#include "client/session.h"
+#include "policies/cluster.h"
+
+struct enrolment_item {
+    const struct profile *profile;
+    enum key_algorithm algorithm;
+};
+
+struct enrolment {
+    struct session *session;
+    int folder;
+    const struct profiles *profiles;
+    struct document *answer;                   /* of GET /v1/enrolment */
+    const char *cluster, *node, *log_verifier; /* borrowed from it */
+    struct enrolment_item items[PROFILES_MAX];
+    size_t items_count;
+};
+
+/* What the token is for. All certificates of the node are chosen. */
+MUST_USE enum err enrolment_fetch(struct enrolment *enrolment, struct fault *f);
+
+/* Chooses these profiles instead; with count 0 nothing changes. */
+MUST_USE enum err enrolment_choose(struct enrolment *enrolment, const char *const *names, size_t count,
+                                   struct fault *f);
+
+/* Leaves a complete set alone; otherwise asks for the certificate, checks it and installs it. */
+MUST_USE enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item,
+                                     struct fault *f);
+
+/* Writes DIR/context, unless it is there or the node has no identity. */
+MUST_USE enum err enrolment_context(const struct enrolment *enrolment, struct fault *f);
+
+void enrolment_cleanup(struct enrolment *enrolment);
+
+#endif

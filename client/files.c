@@ -1,0 +1,394 @@
+#include "client/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FOLDER_MODE = 0700, NAME_SIZE = NAME_MAX + 1 };
+
+void fd_cleanup(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+
+void secret_cleanup(struct bytes *b)
+{
+    if (b->data)
+        OPENSSL_cleanse(b->data, b->capacity);
+    bytes_free(b);
+}
+
+static void free_cleanup(char **p)
+{
+    free(*p);
+}
+
+static bool component_valid(const char *name)
+{
+    size_t size = strlen(name);
+    return size > 0 && size < NAME_MAX - 8 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/');
+}
+
+bool file_name_valid(const char *name)
+{
+    return component_valid(name) && name[0] != '.';
+}
+
+/* ---- folders ---- */
+
+enum place { PLACE_PARENT, PLACE_LAST };
+
+static enum err folder_check(int fd, const char *name, enum place place, struct fault *f)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return fault_errno(f, "cannot look at the folder \"%s\"", name);
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        return fault_set(f, CODE_IO, "the folder \"%s\" belongs to another user, who could change what is put there",
+                         name);
+    bool sticky = place == PLACE_PARENT && (status.st_mode & S_ISVTX);
+    if ((status.st_mode & (S_IWGRP | S_IWOTH)) && !sticky)
+        return fault_set(f, CODE_IO, "the folder \"%s\" is writable by others: chmod go-w it, or choose another", name);
+    return OK;
+}
+
+static enum err folder_step(int folder, const char *name, bool create, int *ret_fd, struct fault *f)
+{
+    if (create && mkdirat(folder, name, FOLDER_MODE) == 0) {
+        if (fsync(folder) != 0)
+            return fault_errno(f, "cannot store the new folder \"%s\"", name);
+    } else if (create && errno != EEXIST) {
+        return fault_errno(f, "cannot make the folder \"%s\"", name);
+    }
+    int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return OK;
+    }
+    if (errno == ENOENT)
+        return fault_set(f, CODE_NOT_FOUND, "there is no folder \"%s\"", name);
+    if (errno == ELOOP || errno == ENOTDIR)
+        return fault_set(f, CODE_IO, "\"%s\" is a symbolic link or not a folder: give the real path", name);
+    return fault_errno(f, "cannot open the folder \"%s\"", name);
+}
+
+enum err folder_open_at(int folder, const char *name, bool create, int *ret_fd, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int fd = -1;
+    TRY(folder_step(folder, name, create, &fd, f));
+    TRY(folder_check(fd, name, PLACE_LAST, f));
+    *ret_fd = fd;
+    fd = -1;
+    return OK;
+}
+
+/* The components of an absolute path, from the root down; `rest` is cut up. */
+static enum err folder_walk(char *rest, bool create, int *ret_fd, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, "cannot open /");
+    const char *name = "/";
+    char *state = NULL;
+    for (char *next = strtok_r(rest, "/", &state); next; next = strtok_r(NULL, "/", &state)) {
+        TRY(folder_check(fd, name, PLACE_PARENT, f));
+        int inner = -1;
+        TRY(folder_step(fd, next, create, &inner, f));
+        close(fd);
+        fd = inner;
+        name = next;
+    }
+    TRY(folder_check(fd, name, PLACE_LAST, f));
+    *ret_fd = fd;
+    fd = -1;
+    return OK;
+}
+
+enum err folder_open(const char *path, int *ret_fd, struct fault *f)
+{
+    char whole[PATH_MAX] = "";
+    if (path[0] != '/' && !getcwd(whole, sizeof whole))
+        return fault_errno(f, "cannot find the current folder");
+    size_t used = strlen(whole);
+    if ((size_t)snprintf(whole + used, sizeof whole - used, "/%s", path) >= sizeof whole - used)
+        return fault_set(f, CODE_IO, "the path of the folder is longer than %d characters", PATH_MAX);
+    return folder_walk(whole, true, ret_fd, f);
+}
+
+/* ---- reading ---- */
+
+static enum err fd_read(int fd, const char *name, struct bytes *ret_content, struct fault *f)
+{
+    CLEANUP(secret_cleanup) struct bytes content = {0};
+    for (;;) {
+        uint8_t block[8192];
+        ssize_t got = read(fd, block, sizeof block);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fault_errno(f, "cannot read \"%s\"", name);
+        if (got == 0)
+            break;
+        bytes_append(&content, block, (size_t)got);
+        OPENSSL_cleanse(block, (size_t)got);
+        if (content.size > FILE_SIZE_MAX)
+            return fault_set(f, CODE_TOO_LARGE, "\"%s\" is larger than %d bytes", name, FILE_SIZE_MAX);
+    }
+    TRY(bytes_check(&content, f));
+    *ret_content = content;
+    content = (struct bytes){0};
+    return OK;
+}
+
+static enum err open_failed(const char *name, struct fault *f)
+{
+    if (errno == ENOENT)
+        return fault_set(f, CODE_NOT_FOUND, "there is no file \"%s\"", name);
+    return fault_errno(f, "cannot open \"%s\"", name);
+}
+
+enum err file_read(const char *path, struct bytes *ret_content, struct fault *f)
+{
+    if (strcmp(path, "-") == 0)
+        return fd_read(STDIN_FILENO, "standard input", ret_content, f);
+    CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? open_failed(path, f) : fd_read(fd, path, ret_content, f);
+}
+
+static enum err private_check(int fd, const char *path, struct fault *f)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return fault_errno(f, "cannot look at \"%s\"", path);
+    if (!S_ISREG(status.st_mode))
+        return fault_set(f, CODE_IO, "\"%s\" is not a regular file", path);
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        return fault_set(f, CODE_IO, "\"%s\" belongs to another user", path);
+    if (status.st_mode & (S_IRWXG | S_IRWXO))
+        return fault_set(f, CODE_IO, "\"%s\" holds a secret and is open to other users: chmod 600 %s", path, path);
+    return OK;
+}
+
+enum err file_read_private(const char *path, struct bytes *ret_content, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return open_failed(path, f);
+    TRY(private_check(fd, path, f));
+    return fd_read(fd, path, ret_content, f);
+}
+
+enum err file_read_at(int folder, const char *name, struct bytes *ret_content, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return open_failed(name, f);
+    return fd_read(fd, name, ret_content, f);
+}
+
+/* ---- writing one file ---- */
+
+static enum err fd_write(int fd, const char *name, struct span content, struct fault *f)
+{
+    while (content.size > 0) {
+        ssize_t put = write(fd, content.data, content.size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fault_errno(f, "cannot write \"%s\"", name);
+        content = span(content.data + put, content.size - (size_t)put);
+    }
+    return OK;
+}
+
+/* A file that did not exist, complete and on the disk. The mode is set from its creation, whatever the umask. */
+static enum err file_make_at(int folder, const struct folder_file *file, struct fault *f)
+{
+    CLEANUP(fd_cleanup)
+    int fd = openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE_PRIVATE);
+    if (fd < 0)
+        return fault_errno(f, "cannot make \"%s\"", file->name);
+    TRY(fd_write(fd, file->name, file->content, f));
+    if (fchmod(fd, file->mode) != 0 || fsync(fd) != 0)
+        return fault_errno(f, "cannot store \"%s\"", file->name);
+    return OK;
+}
+
+static enum err fd_sync(int folder, struct fault *f)
+{
+    return fsync(folder) == 0 ? OK : fault_errno(f, "cannot store the changed folder");
+}
+
+static enum err replaceable(int folder, const char *name, struct fault *f)
+{
+    struct stat status;
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(status.st_mode))
+        return fault_set(f, CODE_IO, "\"%s\" exists and is not a regular file; it is left alone", name);
+    return OK;
+}
+
+static enum err file_rename(int folder, const char *from, const char *to, enum file_presence presence, struct fault *f)
+{
+    if (renameat2(folder, from, folder, to, presence == FILE_NEW ? RENAME_NOREPLACE : 0) == 0)
+        return fd_sync(folder, f);
+    if (errno == EEXIST)
+        return fault_set(f, CODE_CONFLICT, "\"%s\" exists already; it is left alone", to);
+    return fault_errno(f, "cannot put \"%s\" into place", to);
+}
+
+enum err file_put_at(int folder, const char *name, mode_t mode, enum file_presence presence, struct span content,
+                     struct fault *f)
+{
+    if (!component_valid(name))
+        return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a file here", name);
+    TRY(replaceable(folder, name, f));
+    char fresh[NAME_SIZE];
+    snprintf(fresh, sizeof fresh, ".new-%s", name);
+    unlinkat(folder, fresh, 0); /* of an earlier attempt that was interrupted */
+    const struct folder_file file = {fresh, mode, content};
+    enum err err = file_make_at(folder, &file, f);
+    if (err == OK)
+        err = file_rename(folder, fresh, name, presence, f);
+    if (err != OK)
+        unlinkat(folder, fresh, 0);
+    return err;
+}
+
+/* The folder of a path, opened, and the last component, which points into `copy`. */
+static enum err parent_open(char *copy, mode_t mode, int *ret_fd, const char **ret_name, struct fault *f)
+{
+    char *slash = strrchr(copy, '/');
+    const char *name = slash ? slash + 1 : copy;
+    const char *folder = !slash ? "." : slash == copy ? "/" : copy;
+    if (slash)
+        *slash = '\0';
+    CLEANUP(free_cleanup) char *real = realpath(folder, NULL);
+    if (!real)
+        return fault_errno(f, "cannot find the folder of \"%s\"", name);
+    if (mode & (S_IRGRP | S_IROTH)) {
+        *ret_fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (*ret_fd < 0)
+            return fault_errno(f, "cannot open the folder of \"%s\"", name);
+    } else {
+        TRY(folder_walk(real, false, ret_fd, f));
+    }
+    *ret_name = name;
+    return OK;
+}
+
+enum err file_put(const char *path, mode_t mode, enum file_presence presence, struct span content, struct fault *f)
+{
+    CLEANUP(free_cleanup) char *copy = strdup(path);
+    if (!copy)
+        return fault_no_memory(f);
+    CLEANUP(fd_cleanup) int folder = -1;
+    const char *name = NULL;
+    TRY(parent_open(copy, mode, &folder, &name, f));
+    return file_put_at(folder, name, mode, presence, content, f);
+}
+
+enum err file_check_new(const char *path, struct fault *f)
+{
+    CLEANUP(free_cleanup) char *copy = strdup(path);
+    if (!copy)
+        return fault_no_memory(f);
+    CLEANUP(fd_cleanup) int folder = -1;
+    const char *name = NULL;
+    TRY(parent_open(copy, FILE_MODE_PRIVATE, &folder, &name, f));
+    if (!component_valid(name))
+        return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a file here", name);
+    if (faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return fault_set(f, CODE_CONFLICT, "\"%s\" exists already; it is left alone", path);
+    return OK;
+}
+
+/* ---- a folder as one unit ---- */
+
+static void dir_cleanup(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+static enum err folder_empty(int folder, const char *name, struct fault *f)
+{
+    CLEANUP(dir_cleanup) DIR *dir = fdopendir(folder);
+    if (!dir) {
+        close(folder);
+        return fault_errno(f, "cannot read the folder \"%s\"", name);
+    }
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(dirfd(dir), entry->d_name, 0) != 0)
+            return fault_errno(f, "cannot remove \"%s\" from \"%s\"", entry->d_name, name);
+    return OK;
+}
+
+enum err folder_remove_at(int folder, const char *name, struct fault *f)
+{
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (inner < 0 && errno == ENOENT)
+        return OK;
+    if (inner < 0) /* a link or a file in the way: itself, never what it points to */
+        return unlinkat(folder, name, 0) == 0 ? OK : fault_errno(f, "cannot remove \"%s\"", name);
+    TRY(folder_empty(inner, name, f)); /* closes inner */
+    return unlinkat(folder, name, AT_REMOVEDIR) == 0 ? OK : fault_errno(f, "cannot remove the folder \"%s\"", name);
+}
+
+static void fresh_name(const char *name, char ret_name[NAME_SIZE])
+{
+    snprintf(ret_name, NAME_SIZE, ".new-%s", name);
+}
+
+enum err folder_tidy_at(int folder, const char *name, struct fault *f)
+{
+    char fresh[NAME_SIZE];
+    fresh_name(name, fresh);
+    return folder_remove_at(folder, fresh, f);
+}
+
+static enum err folder_fill(int folder, const char *fresh, const struct folder_file *files, size_t count,
+                            struct fault *f)
+{
+    CLEANUP(fd_cleanup) int inner = -1;
+    TRY(folder_step(folder, fresh, true, &inner, f));
+    if (fchmod(inner, FOLDER_MODE) != 0)
+        return fault_errno(f, "cannot set the mode of \"%s\"", fresh);
+    for (size_t i = 0; i < count; i++)
+        TRY(file_make_at(inner, &files[i], f));
+    return fd_sync(inner, f);
+}
+
+/* The old folder is still complete under the other name when the exchange is interrupted on either side. */
+static enum err folder_swap(int folder, const char *fresh, const char *name, struct fault *f)
+{
+    if (renameat2(folder, fresh, folder, name, RENAME_NOREPLACE) == 0)
+        return fd_sync(folder, f);
+    CLEANUP(fd_cleanup) int old = -1;
+    if (errno != EEXIST)
+        return fault_errno(f, "cannot put \"%s\" into place", name);
+    TRY(folder_open_at(folder, name, false, &old, f));
+    if (renameat2(folder, fresh, folder, name, RENAME_EXCHANGE) != 0)
+        return fault_errno(f, "cannot exchange \"%s\" for the new one", name);
+    TRY(fd_sync(folder, f));
+    return folder_remove_at(folder, fresh, f);
+}
+
+enum err folder_put_at(int folder, const char *name, const struct folder_file *files, size_t count, struct fault *f)
+{
+    if (!file_name_valid(name))
+        return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a folder here", name);
+    char fresh[NAME_SIZE];
+    fresh_name(name, fresh);
+    TRY(folder_remove_at(folder, fresh, f));
+    TRY(folder_fill(folder, fresh, files, count, f));
+    return folder_swap(folder, fresh, name, f);
+}

@@ -1,0 +1,61 @@
+/* files.h: files that must be right after a crash and out of reach of other users.
+ *
+ * Folders are opened from the root down, one component at a time, without following symbolic links; each must belong to
+ * the caller or root and be writable by nobody else (a sticky one, as /tmp, may be above the last). In an opened folder
+ * everything is addressed by a single component and no link is followed, so that nothing reaches outside it.
+ * What is written is complete and on the disk before it has its name. */
+#ifndef ENSIGN_CLIENT_FILES_H
+#define ENSIGN_CLIENT_FILES_H
+
+#include <sys/types.h>
+
+#include "ca/base/span.h"
+
+enum { FILE_SIZE_MAX = 1 << 20, FILE_MODE_PUBLIC = 0644, FILE_MODE_PRIVATE = 0600 };
+
+void fd_cleanup(int *fd);             /* for CLEANUP() */
+void secret_cleanup(struct bytes *b); /* wipes, then frees */
+
+/* Makes what is missing of path, with mode 0700. */
+MUST_USE enum err folder_open(const char *path, int *ret_fd, struct fault *f);
+/* A folder inside a folder; `create` makes it when it is absent, otherwise that is ERR_ABSENT. */
+MUST_USE enum err folder_open_at(int folder, const char *name, bool create, int *ret_fd, struct fault *f);
+
+/* "-" is standard input. */
+MUST_USE enum err file_read(const char *path, struct bytes *ret_content, struct fault *f);
+/* Refused when it is readable or writable by others than its owner, who is the caller or root. */
+MUST_USE enum err file_read_private(const char *path, struct bytes *ret_content, struct fault *f);
+/* ERR_ABSENT when there is none. */
+MUST_USE enum err file_read_at(int folder, const char *name, struct bytes *ret_content, struct fault *f);
+
+enum file_presence { FILE_REPLACE, FILE_NEW }; /* FILE_NEW: ERR_CONFLICT when it exists */
+
+MUST_USE enum err file_put_at(int folder, const char *name, mode_t mode, enum file_presence presence,
+                              struct span content, struct fault *f);
+/* In a folder given by a path, which may have links. The folder of a private file must be one that folder_open() takes.
+ * Only a regular file is replaced. */
+MUST_USE enum err file_put(const char *path, mode_t mode, enum file_presence presence, struct span content,
+                           struct fault *f);
+/* What file_put(…, FILE_NEW, …) would refuse, before there is anything to write. */
+MUST_USE enum err file_check_new(const char *path, struct fault *f);
+
+struct folder_file {
+    const char *name;
+    mode_t mode;
+    struct span content;
+};
+
+/* Makes folder/name hold exactly these files: at any moment, and after any crash, it is the old set or the new one. */
+MUST_USE enum err folder_put_at(int folder, const char *name, const struct folder_file *files, size_t count,
+                                struct fault *f);
+
+/* Removes a folder of files; nothing to do when it is absent. */
+MUST_USE enum err folder_remove_at(int folder, const char *name, struct fault *f);
+
+/* Removes what an interrupted folder_put_at() left behind. */
+MUST_USE enum err folder_tidy_at(int folder, const char *name, struct fault *f);
+
+/* A single component, that is no dot file: what may be used as a name in a folder. */
+bool file_name_valid(const char *name);
+
+#endif

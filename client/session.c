@@ -1,0 +1,71 @@
+#include "client/session.h"
+
+#include <string.h>
+
+#include "ca/base/encode.h"
+#include "ca/x509/certificate.h"
+#include "client/text.h"
+#include "policies/cluster.h"
+
+enum { TIMEOUT_SECONDS = 30 };
+
+static enum err timeout_read(const char *text, int64_t *ret_seconds, struct fault *f)
+{
+    if (text)
+        return duration_parse(text, ret_seconds, f);
+    *ret_seconds = TIMEOUT_SECONDS;
+    return OK;
+}
+
+enum err session_open(const struct arguments *arguments, struct session *session, struct fault *f)
+{
+    const struct context_choice choice = {arguments->values[OPTION_CONTEXT], arguments->values[OPTION_SERVER],
+                                          arguments->values[OPTION_TOKEN_FILE]};
+    int64_t timeout_seconds = 0;
+    TRY(output_format_read(arguments->values[OPTION_OUTPUT], &session->format, f));
+    TRY(timeout_read(arguments->values[OPTION_TIMEOUT], &timeout_seconds, f));
+    TRY(context_open(&choice, &session->context, f));
+    return api_open(&session->context, timeout_seconds, &session->api, f);
+}
+
+void session_cleanup(struct session *session)
+{
+    api_auto(&session->api);
+    context_cleanup(&session->context);
+}
+
+enum err session_pin(struct session *session, uint8_t ret_pin[SHA256_SIZE], struct fault *f)
+{
+    if (session->context.has_pin) {
+        memcpy(ret_pin, session->context.pin, SHA256_SIZE);
+        return OK;
+    }
+    AUTO(bytes) bundle = {0};
+    TRY(api_text(session->api, "/v1/clusters/" CLUSTER_SERVICE "/authorities/" AUTHORITY_SERVICE "/bundle", &bundle,
+                 f));
+    AUTO(certificate) ca = {0};
+    TRY(certificate_parse_pem(bytes_span(&bundle), &ca, f));
+    memcpy(ret_pin, ca.public_key.spki_sha256, SHA256_SIZE);
+    return OK;
+}
+
+enum err session_show(struct session *session, const char *path, const struct output *output, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *answer = NULL;
+    TRY(api_json(session->api, "GET", path, NULL, &answer, f));
+    return output_object(output, document_json(answer), f);
+}
+
+enum err session_show_list(struct session *session, const char *path, const struct output *output, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *answer = NULL;
+    TRY(api_json(session->api, "GET", path, NULL, &answer, f));
+    return output_list(output, document_json(answer), f);
+}
+
+void cluster_path(struct bytes *out, const char *cluster, const char *tail)
+{
+    bytes_append_text(out, "/v1/clusters/");
+    percent_append(out, cluster);
+    bytes_append_text(out, tail);
+}

@@ -1,0 +1,29 @@
+/* text.h: small text helpers.  Threads: pure. */
+#ifndef ENSIGN_CLIENT_TEXT_H
+#define ENSIGN_CLIENT_TEXT_H
+
+#include <jansson.h>
+
+#include "ca/base/span.h"
+
+/* Finds the word that was probably meant: offer every candidate, then look at `best`, which is NULL when none is near.
+ */
+struct closest {
+    const char *word;
+    const char *best;
+    size_t distance;
+};
+void closest_offer(struct closest *closest, const char *candidate);
+
+/* Appends text with everything but RFC 3986 §2.3's unreserved characters as %XX: one segment or value of a URL, or a
+ * file name. */
+void percent_append(struct bytes *out, const char *text);
+
+/* "/v1/certificates" and "?name=value" or "&name=value"; nothing when value is NULL. */
+void query_append(struct bytes *path, const char *name, const char *value);
+
+/* What others wrote, on one line for a terminal: control characters become '?'. */
+void printable(char *text);
+void json_cleanup(json_t **json); /* for CLEANUP() */
+
+#endif

@@ -1,0 +1,49 @@
+/* api.h: the handlers of the API, one file per resource, and what they share.
+ *
+ * A handler is a line: it names the function that makes its answer and the query parameters that it takes. That
+ * function returns an error as all functions do, and api_answer() makes a problem of it. */
+#ifndef ENSIGN_SERVER_API_H
+#define ENSIGN_SERVER_API_H
+
+#include "ca/issue.h"
+#include "server/app.h"
+
+/* Fills in ret_response, which is {.status = 200} before. */
+typedef enum err api_function(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                              struct fault *f);
+
+/* query_names ends with NULL; NULL: no query parameters. */
+struct http_response api_answer(api_function *function, const char *const *query_names, struct app *app,
+                                const struct http_request *request);
+
+/* Reads an optional query parameter; adds a reason when it is no integer of min..max. */
+void query_integer(const struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *ret_value,
+                   struct fault *f);
+
+/* ---- what a caller may see (auth.c) ---- */
+
+/* Tokens and nodes see only their own cluster and node. What they may not see is for them not there. */
+bool caller_sees_cluster(const struct caller *caller, const char *cluster);
+bool caller_sees_node(const struct caller *caller, const char *cluster, const char *node);
+/* The cluster of that name, if the caller sees it. ERR_ABSENT. */
+MUST_USE enum err caller_cluster(struct app *app, const struct caller *caller, const char *name,
+                                 const struct cluster **ret_cluster, struct fault *f);
+
+/* ---- the answer of an issue (api_certificate.c) ---- */
+
+/* 201 with its Location, or 200 when it was stored before. */
+MUST_USE enum err certificate_answer(struct app *app, const struct issue_result *result,
+                                     struct http_response *ret_response, struct fault *f);
+
+/* ---- the handlers ---- */
+
+http_handler api_cluster_create, api_cluster_list, api_cluster_get;
+http_handler api_authority_list, api_authority_bundle;
+http_handler api_token_create, api_token_list, api_token_revoke;
+http_handler api_enrolment_get;
+http_handler api_certificate_issue, api_certificate_list, api_certificate_get;
+http_handler api_identity_create, api_identity_whoami;
+http_handler api_audit_checkpoint, api_audit_entries, api_audit_key;
+http_handler api_health_live, api_health_ready;
+
+#endif

@@ -1,0 +1,200 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ca/base/encode.h"
+#include "server/api.h"
+#include "server/json.h"
+
+enum { PAGE_DEFAULT = 100 };
+
+/* ---- issue ---- */
+
+/* The texts borrow from the document. */
+static enum err body_read(const struct document *document, struct issue_request *issue, struct fault *f)
+{
+    static const char *const keys[] = {"profile", "node", "csr", "lifetime_seconds", "dry_run", NULL};
+    struct node root = document_root(document, f);
+    struct node profile = node_get(&root, "profile"), name = node_get(&root, "node"), csr = node_get(&root, "csr");
+    struct node lifetime = node_get(&root, "lifetime_seconds"), dry_run = node_get(&root, "dry_run");
+    const char *pem = NULL;
+    node_allow(&root, keys);
+    node_string(&profile, NODE_REQUIRED, &issue->profile);
+    node_string(&name, NODE_OPTIONAL, &issue->node);
+    if (node_string(&csr, NODE_REQUIRED, &pem))
+        issue->csr_pem = span_text(pem);
+    node_integer(&lifetime, NODE_OPTIONAL, 1, INT32_MAX, &issue->lifetime_seconds);
+    node_bool(&dry_run, NODE_OPTIONAL, &issue->dry_run);
+    return fault_if_reasons(f, CODE_INVALID, "the body is not valid");
+}
+
+enum err certificate_answer(struct app *app, const struct issue_result *result, struct http_response *ret_response,
+                            struct fault *f)
+{
+    json_t *certificate = NULL;
+    TRY(json_certificate(app->ca, &result->record, true, &certificate, f));
+    *ret_response = http_json(result->stored_before ? 200 : 201, certificate);
+    char serial[SERIAL_TEXT_SIZE];
+    hex_text(SPAN_OF(result->record.serial), serial, sizeof serial);
+    if (!result->stored_before)
+        snprintf(ret_response->location, sizeof ret_response->location, "/v1/certificates/%s", serial);
+    return OK;
+}
+
+static enum err answer_issue(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                             struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL;
+    const struct cluster *cluster = NULL;
+    TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
+    TRY(document_parse_json(request->body, &document, f));
+    struct issue_request asked = {.caller = request->caller, .cluster = cluster->name, .node = "", .identity = ""};
+    memcpy(asked.token_id, request->token_id, sizeof asked.token_id);
+    TRY(body_read(document, &asked, f));
+    AUTO(issue_result) result = {0};
+    TRY(issue(app->ca, &asked, &result, f));
+    if (!asked.dry_run)
+        return certificate_answer(app, &result, ret_response, f);
+    *ret_response = http_json(200, json_decision(&result.decision));
+    return OK;
+}
+
+struct http_response api_certificate_issue(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_issue, NULL, app, request);
+}
+
+/* ---- list ---- */
+
+static bool word_known(const char *word, const char *const *words)
+{
+    while (*words && strcmp(word, *words) != 0)
+        words++;
+    return *words != NULL;
+}
+
+/* The state and time filters. */
+static void query_times(const struct http_request *request, struct certificate_query *query, struct fault *f)
+{
+    static const char *const states[] = {"valid", "expired", "revoked", NULL};
+    const char *within = http_query(request, "expiring_within");
+    int64_t seconds = 0;
+    struct fault why = {0};
+    query->state = http_query(request, "state");
+    if (query->state && !word_known(query->state, states))
+        fault_reason(f, "state", "one of valid, expired, revoked");
+    if (!within)
+        return;
+    if (duration_parse(within, &seconds, &why) != OK)
+        fault_reason(f, "expiring_within", "%s", why.text);
+    query->not_after_before = query->now + seconds;
+}
+
+/* A node sees its own, whether it asks for that or for all. */
+static enum err query_place(const struct http_request *request, struct certificate_query *query, struct fault *f)
+{
+    const struct caller *caller = &request->caller;
+    query->cluster = http_query(request, "cluster");
+    query->node = http_query(request, "node");
+    query->profile = http_query(request, "profile");
+    if (caller->kind == REQUESTER_NODE) {
+        const char *cluster = query->cluster ? query->cluster : caller->cluster;
+        const char *node = query->node ? query->node : caller->node;
+        if (!caller_sees_node(caller, cluster, node))
+            return fault_set(f, CODE_NOT_FOUND, "no such node");
+        query->cluster = cluster;
+        query->node = node;
+    }
+    if (query->node && !query->cluster)
+        fault_reason(f, "node", "names of nodes are unique in a cluster only: give cluster, too");
+    return OK;
+}
+
+/* cursor  owns what query->cursor borrows */
+static enum err query_read(const struct http_request *request, struct bytes *cursor, struct certificate_query *query,
+                           struct fault *f)
+{
+    const char *cursor_text = http_query(request, "cursor");
+    int64_t limit = PAGE_DEFAULT;
+    TRY(query_place(request, query, f));
+    query_times(request, query, f);
+    query_integer(request, "limit", 1, PAGE_MAX, &limit, f);
+    TRY(fault_if_reasons(f, CODE_INVALID, "the query is not valid"));
+    query->limit = (size_t)limit;
+    if (cursor_text)
+        TRY(base64url_decode(span_text(cursor_text), cursor, f));
+    query->cursor = bytes_span(cursor);
+    return OK;
+}
+
+struct page {
+    struct certificate_record records[PAGE_MAX];
+    size_t count;
+    struct bytes cursor;
+};
+
+static void page_free(struct page **page)
+{
+    for (size_t i = 0; *page && i < (*page)->count; i++)
+        certificate_record_cleanup(&(*page)->records[i]);
+    if (*page)
+        bytes_free(&(*page)->cursor);
+    free(*page);
+}
+
+static enum err page_json(struct ca *ca, const struct page *page, json_t **ret_json, struct fault *f)
+{
+    CLEANUP(json_cleanup) json_t *items = json_array();
+    for (size_t i = 0; i < page->count; i++) {
+        json_t *item = NULL;
+        TRY(json_certificate(ca, &page->records[i], false, &item, f));
+        json_list_add(&items, item);
+    }
+    *ret_json = json_page(TAKE(items), bytes_span(&page->cursor));
+    return OK;
+}
+
+static enum err answer_list(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                            struct fault *f)
+{
+    AUTO(bytes) cursor = {0};
+    struct certificate_query query = {.now = ca_now(app->ca)};
+    TRY(query_read(request, &cursor, &query, f));
+    CLEANUP(page_free) struct page *page = calloc(1, sizeof *page);
+    if (!page)
+        return fault_no_memory(f);
+    TRY(index_query(app->ca->index, &query, page->records, &page->count, &page->cursor, f));
+    json_t *json = NULL;
+    TRY(page_json(app->ca, page, &json, f));
+    *ret_response = http_json(200, json);
+    return OK;
+}
+
+struct http_response api_certificate_list(struct app *app, const struct http_request *request)
+{
+    static const char *const query[] = {"cluster",         "node",  "profile", "state",
+                                        "expiring_within", "limit", "cursor",  NULL};
+    return api_answer(answer_list, query, app, request);
+}
+
+/* ---- get ---- */
+
+static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                           struct fault *f)
+{
+    uint8_t serial[SERIAL_SIZE];
+    AUTO(certificate_record) record = {0};
+    TRY(hex_decode(request->parameters[0], serial, sizeof serial, f));
+    TRY(certificate_get(app->ca, serial, &record, f));
+    if (!caller_sees_node(&request->caller, record.cluster, record.node))
+        return fault_set(f, CODE_NOT_FOUND, "no certificate with this serial was issued here");
+    json_t *json = NULL;
+    TRY(json_certificate(app->ca, &record, true, &json, f));
+    *ret_response = http_json(200, json);
+    return OK;
+}
+
+struct http_response api_certificate_get(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_get, NULL, app, request);
+}

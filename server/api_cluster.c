@@ -1,0 +1,107 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api.h"
+#include "server/json.h"
+
+/* ---- create ---- */
+
+/* The cluster document, which is a member of the body, as a document of its own. */
+static enum err body_document(struct span body, struct document **ret_document, struct fault *f)
+{
+    static const char *const keys[] = {"cluster", NULL};
+    CLEANUP(document_auto) struct document *document = NULL;
+    TRY(document_parse_json(body, &document, f));
+    struct node root = document_root(document, f), cluster = node_get(&root, "cluster");
+    node_allow(&root, keys);
+    if (!node_present(&cluster))
+        node_error(&cluster, "the member \"cluster\" is missing");
+    else if (!json_is_object(cluster.value))
+        node_error(&cluster, "a cluster is an object");
+    TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
+    char *text = json_dumps(cluster.value, JSON_COMPACT);
+    if (!text)
+        return fault_no_memory(f);
+    enum err err = document_parse_json(span_text(text), ret_document, f);
+    free(text);
+    return err;
+}
+
+/* What was wrong in the cluster document, as places in the body. */
+static void reasons_move(struct fault *f)
+{
+    for (size_t i = 0; i < f->reasons_count; i++) {
+        struct fault_reason *reason = &f->reasons[i];
+        char inner[sizeof reason->pointer];
+        memcpy(inner, reason->pointer, sizeof inner);
+        snprintf(reason->pointer, sizeof reason->pointer, "/cluster%.151s", inner);
+    }
+}
+
+static enum err answer_create(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                              struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL;
+    TRY(body_document(request->body, &document, f));
+    bool created = false;
+    const struct cluster *cluster = NULL;
+    enum err err = cluster_create(app->ca, &request->caller, document, &created, &cluster, f);
+    if (err == ERR_INPUT)
+        reasons_move(f);
+    TRY(err);
+    *ret_response = http_json(created ? 201 : 200, json_cluster(app->ca, cluster, true));
+    if (created)
+        snprintf(ret_response->location, sizeof ret_response->location, "/v1/clusters/%s", cluster->name);
+    return OK;
+}
+
+struct http_response api_cluster_create(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_create, NULL, app, request);
+}
+
+/* ---- list, get ---- */
+
+struct listing {
+    struct ca *ca;
+    const struct caller *caller;
+    json_t *items;
+};
+
+static bool listing_add(void *context, const struct cluster *cluster)
+{
+    struct listing *listing = context;
+    if (caller_sees_cluster(listing->caller, cluster->name))
+        json_list_add(&listing->items, json_cluster(listing->ca, cluster, false));
+    return listing->items != NULL;
+}
+
+static enum err answer_list(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                            struct fault *f)
+{
+    (void)f;
+    struct listing listing = {app->ca, &request->caller, json_array()};
+    cluster_each(app->ca, listing_add, &listing);
+    *ret_response = http_json(200, json_page(listing.items, span(NULL, 0)));
+    return OK;
+}
+
+struct http_response api_cluster_list(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_list, NULL, app, request);
+}
+
+static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                           struct fault *f)
+{
+    const struct cluster *cluster = NULL;
+    TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
+    *ret_response = http_json(200, json_cluster(app->ca, cluster, true));
+    return OK;
+}
+
+struct http_response api_cluster_get(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_get, NULL, app, request);
+}

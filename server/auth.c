@@ -1,0 +1,126 @@
+/* auth.c: who asks. The route table says who may; profiles say what. */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "ca/base/encode.h"
+#include "server/api.h"
+#include "server/logger.h"
+
+/* ---- join tokens ---- */
+
+static const char token_prefix[] = "ensign1.";
+
+/* What follows the prefix, as its maker laid it out (base64url). */
+struct token_content {
+    uint8_t id[TOKEN_ID_SIZE];
+    uint8_t secret[TOKEN_SECRET_SIZE];
+    uint8_t service_spki_sha256[SHA256_SIZE];
+};
+
+static void token_content_cleanup(struct token_content *token)
+{
+    sodium_memzero(token, sizeof *token);
+}
+
+static void bytes_wipe(struct bytes *bytes)
+{
+    if (bytes->data)
+        sodium_memzero(bytes->data, bytes->capacity);
+    bytes_free(bytes);
+}
+
+/* Never quotes what was sent. */
+static enum err token_malformed(struct fault *f)
+{
+    fault_clear(f);
+    return fault_set(f, CODE_UNAUTHENTICATED,
+                     "the Authorization header is not \"Bearer %s\" and 107 characters of base64url: the line that "
+                     "`ensign token create` printed",
+                     token_prefix);
+}
+
+static enum err token_parse(const char *header, struct token_content *ret_token, struct fault *f)
+{
+    static const char scheme[] = "Bearer ";
+    if (strncasecmp(header, scheme, sizeof scheme - 1) != 0)
+        return token_malformed(f);
+    const char *text = header + sizeof scheme - 1;
+    if (strncmp(text, token_prefix, sizeof token_prefix - 1) != 0)
+        return token_malformed(f);
+    CLEANUP(bytes_wipe) struct bytes content = {0};
+    enum err err = base64url_decode(span_text(text + sizeof token_prefix - 1), &content, f);
+    if (err == ERR_INPUT || (err == OK && content.size != sizeof *ret_token))
+        return token_malformed(f);
+    TRY(err);
+    memcpy(ret_token, content.data, sizeof *ret_token);
+    return OK;
+}
+
+static enum err token_caller(struct app *app, const char *header, struct http_request *request, struct fault *f)
+{
+    AUTO(token_content) token = {0};
+    TRY(token_parse(header, &token, f));
+    const struct authority *service = authorities_find(app->ca->authorities, CLUSTER_SERVICE, AUTHORITY_SERVICE);
+    if (!service || memcmp(token.service_spki_sha256, service->certificate.public_key.spki_sha256, SHA256_SIZE) != 0)
+        return fault_set(f, CODE_UNAUTHENTICATED, "this token was made for another service");
+    TRY(token_authenticate(app->ca, token.id, token.secret, &request->caller, f));
+    memcpy(request->token_id, token.id, sizeof request->token_id);
+    return OK;
+}
+
+/* ---- everybody ---- */
+
+enum err auth_authenticate(struct app *app, struct http_request *request, struct fault *f)
+{
+    const char *header = http_header(request, "Authorization");
+    if (header)
+        return token_caller(app, header, request, f);
+    if (request->unix_root) {
+        request->caller = (struct caller){.kind = REQUESTER_ADMIN, .name = CALLER_ROOT};
+        return OK;
+    }
+    if (request->client_certificate.size == 0)
+        return OK;
+    return certificate_authenticate(app->ca, request->client_certificate, &request->caller, f);
+}
+
+void auth_denied(struct app *app, const struct http_request *request, const struct fault *why)
+{
+    if (!why || why->code != CODE_FORBIDDEN || !request->caller.kind)
+        return;
+    char what[128];
+    snprintf(what, sizeof what, "%s %s", request->route->method, request->route->pattern);
+    struct fault fault = {0};
+    if (audit_denial(app->ca, &request->caller, what, why, &fault) != OK)
+        log_fault(LOG_LEVEL_ERROR, "a refusal could not be written to the audit log", &fault);
+}
+
+/* ---- what a caller may see ---- */
+
+static bool caller_is_limited(const struct caller *caller)
+{
+    return caller->kind == REQUESTER_TOKEN || caller->kind == REQUESTER_NODE;
+}
+
+bool caller_sees_cluster(const struct caller *caller, const char *cluster)
+{
+    return !caller_is_limited(caller) || strcmp(caller->cluster, cluster) == 0;
+}
+
+bool caller_sees_node(const struct caller *caller, const char *cluster, const char *node)
+{
+    return !caller_is_limited(caller) || (caller_sees_cluster(caller, cluster) && strcmp(caller->node, node) == 0);
+}
+
+enum err caller_cluster(struct app *app, const struct caller *caller, const char *name,
+                        const struct cluster **ret_cluster, struct fault *f)
+{
+    const struct cluster *cluster = NULL;
+    TRY(cluster_find(app->ca, name, &cluster, f));
+    if (!caller_sees_cluster(caller, name))
+        return fault_set(f, CODE_NOT_FOUND, "no cluster \"%.64s\"", name);
+    *ret_cluster = cluster;
+    return OK;
+}

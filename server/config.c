@@ -1,0 +1,162 @@
+#include "server/config.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONNECTIONS_DEFAULT = 2000,
+    CONNECTIONS_PER_ADDRESS_DEFAULT = 200,
+    CONNECTIONS_MAX = 50000,
+};
+
+static const char *const level_words[] = {"debug", "info", "warning", "error", NULL};
+static const char *const version_words[] = {"ensign/v1", NULL};
+static const char *const kind_words[] = {"Config", NULL};
+
+/* The folder of the file that is read: what relative paths begin at. */
+static void folder_of(const char *path, char *ret_folder, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(ret_folder, size, ".");
+    else
+        snprintf(ret_folder, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static void path_read(const struct node *node, enum node_presence presence, const char *folder, char *ret_path,
+                      size_t size)
+{
+    const char *text = NULL;
+    if (!node_string(node, presence, &text))
+        return;
+    int length = *text == '/' ? snprintf(ret_path, size, "%s", text) : snprintf(ret_path, size, "%s/%s", folder, text);
+    if (!*text || (size_t)length >= size)
+        node_error(node, "must be a path of 1 to %zu bytes, with its folder", size - 1);
+}
+
+static bool host_valid(const char *host)
+{
+    uint8_t address[16];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+bool listen_parse(const char *text, char *ret_host, size_t size, unsigned *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t length = colon ? (size_t)(colon - text) : 0, digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    bool brackets = length > 2 && text[0] == '[' && text[length - 1] == ']';
+    char host[INET6_ADDRSTRLEN];
+    if (digits == 0 || digits > 5 || colon[1 + digits] || atoi(colon + 1) > UINT16_MAX)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)(brackets ? length - 2 : length), brackets ? text + 1 : text);
+    if (!host_valid(host) || brackets != (strchr(host, ':') != NULL))
+        return false;
+    snprintf(ret_host, size, "%s", host);
+    *ret_port = (unsigned)atoi(colon + 1);
+    return true;
+}
+
+static void listen_read(const struct node *node, struct config *config)
+{
+    const char *text = NULL;
+    if (node_string(node, NODE_REQUIRED, &text) &&
+        !listen_parse(text, config->listen_host, sizeof config->listen_host, &config->listen_port))
+        node_error(node, "must be ADDRESS:PORT, as 0.0.0.0:8443 or \"[::]:8443\"");
+}
+
+static void seal_read(const struct node *node, const char *folder, struct seal_config *ret_seal)
+{
+    static const struct {
+        const char *key;
+        enum seal_source source;
+    } sources[] = {
+        {"keyFile", SEAL_KEY_FILE}, {"passphraseFile", SEAL_PASSPHRASE_FILE}, {"credential", SEAL_CREDENTIAL}};
+    static const char *const keys[] = {"keyFile", "passphraseFile", "credential", NULL};
+    size_t given = 0;
+    node_allow(node, keys);
+    for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+        struct node source = node_get(node, sources[i].key);
+        if (!node_present(&source))
+            continue;
+        given++;
+        ret_seal->source = sources[i].source;
+        if (sources[i].source == SEAL_CREDENTIAL)
+            node_text(&source, NODE_REQUIRED, ret_seal->path, sizeof ret_seal->path);
+        else
+            path_read(&source, NODE_REQUIRED, folder, ret_seal->path, sizeof ret_seal->path);
+    }
+    if (given != 1)
+        node_error(node, "must have exactly one of keyFile, passphraseFile and credential");
+}
+
+static void log_read(const struct node *node, enum log_level *ret_level)
+{
+    static const char *const keys[] = {"level", NULL};
+    struct node level = node_get(node, "level");
+    size_t index = LOG_LEVEL_INFO;
+    if (node_present(node))
+        node_allow(node, keys);
+    node_word(&level, NODE_OPTIONAL, level_words, &index);
+    *ret_level = (enum log_level)index;
+}
+
+static void limit_read(const struct node *limits, const char *key, unsigned *ret_limit)
+{
+    struct node node = node_get(limits, key);
+    int64_t value = *ret_limit;
+    node_integer(&node, NODE_OPTIONAL, 1, CONNECTIONS_MAX, &value);
+    *ret_limit = (unsigned)value;
+}
+
+static void limits_read(const struct node *node, struct config *config)
+{
+    static const char *const keys[] = {"connections", "connectionsPerAddress", NULL};
+    if (node_present(node))
+        node_allow(node, keys);
+    limit_read(node, "connections", &config->connections_max);
+    limit_read(node, "connectionsPerAddress", &config->connections_per_address_max);
+}
+
+static void constant_read(const struct node *root, const char *key, const char *const *words)
+{
+    struct node node = node_get(root, key);
+    size_t index;
+    node_word(&node, NODE_REQUIRED, words, &index);
+}
+
+static void config_read(const struct node *root, const char *folder, struct config *config)
+{
+    static const char *const keys[] = {"apiVersion", "kind", "state",  "listen", "seal",
+                                       "socket",     "log",  "limits", NULL};
+    struct node state = node_get(root, "state"), listen = node_get(root, "listen"), seal = node_get(root, "seal");
+    struct node socket = node_get(root, "socket"), log = node_get(root, "log"), limits = node_get(root, "limits");
+    node_allow(root, keys);
+    constant_read(root, "apiVersion", version_words);
+    constant_read(root, "kind", kind_words);
+    path_read(&state, NODE_REQUIRED, folder, config->state, sizeof config->state);
+    listen_read(&listen, config);
+    seal_read(&seal, folder, &config->seal);
+    if (!node_present(&socket) && snprintf(config->socket, sizeof config->socket, "%s/run/ensignd.sock",
+                                           config->state) >= (int)sizeof config->socket)
+        node_error(&state, "is too long for the Unix socket in it: give a shorter path as socket");
+    path_read(&socket, NODE_OPTIONAL, config->state, config->socket, sizeof config->socket);
+    log_read(&log, &config->log_level);
+    limits_read(&limits, config);
+}
+
+enum err config_load(const char *path, struct config *ret_config, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL;
+    struct config config = {.connections_max = CONNECTIONS_DEFAULT,
+                            .connections_per_address_max = CONNECTIONS_PER_ADDRESS_DEFAULT};
+    char folder[sizeof config.state];
+    TRY(document_load(path, &document, f));
+    struct node root = document_root(document, f);
+    folder_of(path, folder, sizeof folder);
+    config_read(&root, folder, &config);
+    TRY(fault_if_reasons(f, CODE_INVALID, "%s is not a valid configuration", path));
+    *ret_config = config;
+    return OK;
+}

@@ -1,0 +1,88 @@
+#include "server/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void fd_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+
+enum err path_join(const char *folder, const char *name, char *ret_path, struct fault *f)
+{
+    if (snprintf(ret_path, PATH_SIZE, "%s/%s", folder, name) >= PATH_SIZE)
+        return fault_set(f, CODE_INVALID, "the path %.80s… is too long", folder);
+    return OK;
+}
+
+static enum err content_write(const char *path, struct span content, mode_t mode, struct fault *f)
+{
+    CLEANUP(fd_close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        return fault_errno(f, "cannot make %s", path);
+    for (size_t done = 0; done < content.size;) {
+        ssize_t written = write(fd, content.data + done, content.size - done);
+        if (written < 0 && errno != EINTR)
+            return fault_errno(f, "cannot write %s", path);
+        done += written > 0 ? (size_t)written : 0;
+    }
+    return fsync(fd) == 0 ? OK : fault_errno(f, "cannot write %s", path);
+}
+
+/* A rename is durable when its folder is. */
+static enum err folder_sync(const char *path, struct fault *f)
+{
+    char folder[PATH_SIZE];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        *slash = '\0';
+    CLEANUP(fd_close) int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && fsync(fd) == 0 ? OK : fault_errno(f, "cannot write the folder of %s", path);
+}
+
+static enum err content_rename(const char *temporary, const char *path, struct fault *f)
+{
+    if (rename(temporary, path) != 0)
+        return fault_errno(f, "cannot replace %s", path);
+    return folder_sync(path, f);
+}
+
+enum err file_replace(const char *path, struct span content, mode_t mode, struct fault *f)
+{
+    char temporary[PATH_SIZE + 8];
+    snprintf(temporary, sizeof temporary, "%s.new", path);
+    unlink(temporary); /* left by a process that died here */
+    enum err err = content_write(temporary, content, mode, f);
+    if (err == OK)
+        err = content_rename(temporary, path, f);
+    if (err != OK)
+        unlink(temporary);
+    return err;
+}
+
+enum err file_read(const char *path, size_t max, struct bytes *ret_content, struct fault *f)
+{
+    AUTO(bytes) content = {0};
+    uint8_t piece[4096];
+    ssize_t got;
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return fault_set(f, CODE_NOT_FOUND, "there is no file %s", path);
+    if (fd < 0)
+        return fault_errno(f, "cannot open %s", path);
+    while ((got = read(fd, piece, sizeof piece)) > 0 && content.size <= max)
+        bytes_append(&content, piece, (size_t)got);
+    if (got < 0)
+        return fault_errno(f, "cannot read %s", path);
+    if (content.size > max)
+        return fault_set(f, CODE_TOO_LARGE, "%s is larger than %zu bytes", path, max);
+    TRY(bytes_check(&content, f));
+    *ret_content = content;
+    content = (struct bytes){0};
+    return OK;
+}

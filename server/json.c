@@ -1,0 +1,253 @@
+#include "server/json.h"
+
+#include <string.h>
+
+#include "ca/base/encode.h"
+
+/* ---- values ---- */
+
+json_t *json_bytes(struct span text)
+{
+    return text.size ? json_stringn((const char *)text.data, text.size) : json_null();
+}
+
+static json_t *json_taken(struct bytes *take_text)
+{
+    json_t *json = take_text->failed ? NULL : json_bytes(bytes_span(take_text));
+    bytes_free(take_text);
+    return json;
+}
+
+json_t *json_hex(struct span data)
+{
+    struct bytes text = {0};
+    hex_append(&text, data);
+    return json_taken(&text);
+}
+
+json_t *json_pem(struct span certificate_der)
+{
+    struct bytes text = {0};
+    pem_append(&text, "CERTIFICATE", certificate_der);
+    return json_taken(&text);
+}
+
+static json_t *json_time(int64_t seconds)
+{
+    char text[TIME_TEXT_SIZE];
+    time_text(seconds, text);
+    return json_string(text);
+}
+
+/* null for an empty text: there is none */
+static json_t *json_text(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+void json_list_add(json_t **list, json_t *take_item)
+{
+    if (json_array_append_new(*list, take_item) == 0)
+        return;
+    json_decref(*list);
+    *list = NULL;
+}
+
+/* The words of the bits that are set, in bit order. */
+static json_t *json_words(const char *const *words, unsigned bits)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; words[i]; i++)
+        if (bits & (1u << i))
+            json_list_add(&list, json_string(words[i]));
+    return list;
+}
+
+static json_t *json_dns(const struct alternative_names *names)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < names->dns_count; i++)
+        json_list_add(&list, json_string(names->dns[i]));
+    return list;
+}
+
+static json_t *json_addresses(const struct alternative_names *names)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < names->addresses_count; i++) {
+        char text[ADDRESS_TEXT_SIZE];
+        address_text(&names->addresses[i], text);
+        json_list_add(&list, json_string(text));
+    }
+    return list;
+}
+
+json_t *json_page(json_t *take_items, struct span cursor)
+{
+    struct bytes text = {0};
+    base64url_append(&text, cursor);
+    return json_pack("{so so}", "items", take_items, "next_cursor", json_taken(&text));
+}
+
+void json_cleanup(json_t **json)
+{
+    json_decref(*json);
+}
+
+/* ---- roles ---- */
+
+const char *requester_word(enum requester requester)
+{
+    static const struct {
+        enum requester requester;
+        const char *word;
+    } words[] = {
+        {REQUESTER_TOKEN, "token"}, {REQUESTER_NODE, "node"},       {REQUESTER_OPERATOR, "operator"},
+        {REQUESTER_ADMIN, "admin"}, {REQUESTER_AUDITOR, "auditor"}, {REQUESTER_SERVICE, "service"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (words[i].requester == requester)
+            return words[i].word;
+    return NULL;
+}
+
+/* ---- objects ---- */
+
+json_t *json_authority(const struct authority *authority)
+{
+    const struct certificate *certificate = &authority->certificate;
+    return json_pack("{ss so ss so so}", "name", authority->record.name, "key_identifier",
+                     json_hex(SPAN_OF(certificate->public_key.key_identifier)), "algorithm",
+                     key_algorithm_name(certificate->public_key.algorithm), "not_after",
+                     json_time(certificate->body.content.not_after), "sha256", json_hex(SPAN_OF(certificate->sha256)));
+}
+
+static json_t *json_authorities(struct ca *ca, const char *cluster)
+{
+    json_t *list = json_array();
+    for (const char *const *name = cluster_authorities; *name; name++) {
+        const struct authority *authority = authorities_find(ca->authorities, cluster, *name);
+        if (authority)
+            json_list_add(&list, json_authority(authority));
+    }
+    return list;
+}
+
+json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes)
+{
+    json_t *document =
+        json_loadb((const char *)cluster->document.data, cluster->document.size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *warnings = json_array();
+    for (size_t i = 0; i < cluster->warnings_count; i++)
+        json_list_add(&warnings, json_string(cluster->warnings[i]));
+    if (document && !with_nodes)
+        json_object_del(document, "nodes");
+    return json_pack("{ss so so so}", "name", cluster->name, "document", document, "authorities",
+                     json_authorities(ca, cluster->name), "warnings", warnings);
+}
+
+static json_t *json_token_uses(const struct token_record *record)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < record->uses_count; i++)
+        json_list_add(&list, json_pack("{ss so}", "profile", record->uses[i].profile, "serial",
+                                       json_hex(SPAN_OF(record->uses[i].serial))));
+    return list;
+}
+
+json_t *json_token(const struct token_record *record, int64_t now)
+{
+    return json_pack("{so ss ss ss so so ss so}", "id", json_hex(SPAN_OF(record->id)), "cluster", record->cluster,
+                     "node", record->node, "state", token_state(record, now), "created_at",
+                     json_time(record->created_at), "expires_at", json_time(record->expires_at), "created_by",
+                     record->created_by, "uses", json_token_uses(record));
+}
+
+/* What a certificate holds: the same members in a decision and in a certificate. */
+static json_t *json_content(const struct certificate_content *content)
+{
+    char subject[512];
+    distinguished_name_text(&content->subject, subject, sizeof subject);
+    return json_pack("{ss so so so so so so}", "subject", subject, "dns", json_dns(&content->names), "addresses",
+                     json_addresses(&content->names), "key_usage", json_words(usage_words, content->key_usage),
+                     "extended_key_usage", json_words(extended_usage_words, content->extended_key_usage), "not_before",
+                     json_time(content->not_before), "not_after", json_time(content->not_after));
+}
+
+/* Both or none. Takes more. */
+static json_t *json_joined(json_t *object, json_t *take_more)
+{
+    if (object && take_more && json_object_update(object, take_more) == 0) {
+        json_decref(take_more);
+        return object;
+    }
+    json_decref(take_more);
+    json_decref(object);
+    return NULL;
+}
+
+json_t *json_decision(const struct decision *decision)
+{
+    json_t *place =
+        json_pack("{ss ss ss so so}", "profile", decision->profile->name, "authority", decision->authority, "cluster",
+                  decision->cluster, "node", json_text(decision->node), "identity", json_text(decision->identity));
+    return json_pack("{so}", "decision", json_joined(place, json_content(&decision->content)));
+}
+
+/* ---- certificates ---- */
+
+static json_t *json_record(const struct certificate_record *record, const struct certificate *certificate, int64_t now)
+{
+    json_t *place =
+        json_pack("{so ss ss so ss so so}", "serial", json_hex(SPAN_OF(record->serial)), "cluster", record->cluster,
+                  "authority", record->authority, "node", json_text(record->node), "profile", record->profile,
+                  "identity", json_text(record->identity), "role", json_text(requester_word(record->role)));
+    json_t *history =
+        json_pack("{ss so ss so so sI}", "state", certificate_record_state(record, now), "issued_at",
+                  json_time(record->issued_at), "requested_by", record->requested_by, "spki_sha256",
+                  json_hex(SPAN_OF(record->spki_sha256)), "sha256", json_hex(SPAN_OF(certificate->sha256)),
+                  "log_sequence", (json_int_t)record->log_sequence);
+    return json_joined(json_joined(place, json_content(&certificate->body.content)), history);
+}
+
+/* The service's CA issues the identities of the nodes of all clusters. */
+static const char *issuing_cluster(const struct certificate_record *record)
+{
+    return strcmp(record->authority, AUTHORITY_SERVICE) == 0 ? CLUSTER_SERVICE : record->cluster;
+}
+
+static enum err json_pems(struct ca *ca, const struct certificate_record *record, json_t **ret_json, struct fault *f)
+{
+    const char *cluster = issuing_cluster(record);
+    const struct authority *issuer = authorities_find(ca->authorities, cluster, record->authority);
+    if (!issuer)
+        return fault_set(f, CODE_DAMAGED, "the CA \"%s\" of cluster \"%s\" is not in the database", record->authority,
+                         cluster);
+    AUTO(bytes) bundle = {0};
+    AUTO(bytes) chain = {0};
+    TRY(authorities_bundle(ca->authorities, cluster, record->authority, &bundle, f));
+    pem_append(&chain, "CERTIFICATE", bytes_span(&record->certificate));
+    pem_append(&chain, "CERTIFICATE", bytes_span(&issuer->record.certificate));
+    TRY(bytes_check(&chain, f));
+    *ret_json = json_pack("{so so so}", "certificate", json_pem(bytes_span(&record->certificate)), "chain",
+                          json_bytes(bytes_span(&chain)), "bundle", json_bytes(bytes_span(&bundle)));
+    return OK;
+}
+
+enum err json_certificate(struct ca *ca, const struct certificate_record *record, bool with_pem, json_t **ret_json,
+                          struct fault *f)
+{
+    AUTO(certificate) certificate = {0};
+    if (certificate_parse(bytes_span(&record->certificate), &certificate, f) != OK) {
+        char why[sizeof f->text];
+        fault_line(f, why, sizeof why);
+        fault_clear(f);
+        return fault_set(f, CODE_DAMAGED, "a stored certificate does not parse: %s", why);
+    }
+    json_t *pems = NULL;
+    if (with_pem)
+        TRY(json_pems(ca, record, &pems, f));
+    json_t *json = json_record(record, &certificate, ca_now(ca));
+    *ret_json = with_pem ? json_joined(json, pems) : json;
+    return *ret_json ? OK : fault_no_memory(f);
+}

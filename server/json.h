@@ -1,0 +1,38 @@
+/* json.h: records as the JSON objects of the API. Each returns a new value; NULL when memory runs out, which
+ * http_json() answers.  Threads: pure. */
+#ifndef ENSIGN_SERVER_JSON_H
+#define ENSIGN_SERVER_JSON_H
+
+#include <jansson.h>
+
+#include "ca/ca.h"
+
+json_t *json_hex(struct span data);
+json_t *json_pem(struct span certificate_der);
+/* Owned or borrowed text of PEM blocks or a cursor; null when empty. */
+json_t *json_bytes(struct span text);
+
+/* "admin", "operator", …; null for none. */
+const char *requester_word(enum requester requester);
+
+/* Appends; a list that cannot grow becomes NULL, so that no list is ever cut unseen. */
+void json_list_add(json_t **list, json_t *take_item);
+
+json_t *json_authority(const struct authority *authority);
+/* with_nodes: the whole inventory, which has thousands of nodes for some. */
+json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes);
+json_t *json_token(const struct token_record *record, int64_t now);
+json_t *json_decision(const struct decision *decision);
+
+/* with_pem: with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of that
+ * name). ERR_IO (CODE_DAMAGED) when the stored certificate does not parse. */
+MUST_USE enum err json_certificate(struct ca *ca, const struct certificate_record *record, bool with_pem,
+                                   json_t **ret_json, struct fault *f);
+
+/* {"items": […], "next_cursor": null or text}. Takes items. */
+json_t *json_page(json_t *take_items, struct span cursor);
+
+/* For CLEANUP(). */
+void json_cleanup(json_t **json);
+
+#endif

@@ -1,0 +1,209 @@
+/* ensignd: the service. Exit status: 0 done, 1 and above as in the table of codes, 2 wrong usage. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ca/index.h"
+#include "server/init.h"
+#include "server/supervisor.h"
+
+static const char help[] =
+    "ensignd: a certificate authority for Kubernetes clusters.\n"
+    "\n"
+    "  ensignd init --state DIR --name HOST... --listen ADDR:PORT (--seal-key-file F | --passphrase-file F)\n"
+    "      Makes a new service: state folder, service CA, TLS certificate, first admin.\n"
+    "  ensignd --config FILE\n"
+    "      Runs the service until SIGTERM.\n"
+    "  ensignd reindex --config FILE\n"
+    "      Makes the search indexes again, while the service is stopped.\n"
+    "\n"
+    "Options of init:\n"
+    "  --state DIR            the new state folder; absent or empty\n"
+    "  --name HOST            a DNS name or address by which clients reach the service; may be repeated\n"
+    "  --listen ADDR:PORT     where it listens, as 0.0.0.0:8443 or [::]:8443\n"
+    "  --seal-key-file F      the key that seals the CA keys; made when it is absent; outside of DIR\n"
+    "  --passphrase-file F    a passphrase that seals them; at least 12 characters\n"
+    "\n"
+    "Other options:\n"
+    "  --help, --version\n"
+    "\n"
+    "Examples:\n"
+    "  ensignd init --state /var/lib/ensign --name ca.example.com --name 192.0.2.10 \\\n"
+    "      --listen 0.0.0.0:8443 --seal-key-file /etc/ensign/seal.key\n"
+    "  ensignd --config /var/lib/ensign/ensignd.yaml\n";
+
+struct arguments {
+    struct init init;
+    const char *config;
+};
+
+enum option_key {
+    KEY_STATE = 256,
+    KEY_NAME,
+    KEY_LISTEN,
+    KEY_SEAL_KEY,
+    KEY_PASSPHRASE,
+    KEY_CONFIG,
+    KEY_HELP,
+    KEY_VERSION
+};
+
+static const struct option options[] = {
+    {"state", required_argument, NULL, KEY_STATE},
+    {"name", required_argument, NULL, KEY_NAME},
+    {"listen", required_argument, NULL, KEY_LISTEN},
+    {"seal-key-file", required_argument, NULL, KEY_SEAL_KEY},
+    {"passphrase-file", required_argument, NULL, KEY_PASSPHRASE},
+    {"config", required_argument, NULL, KEY_CONFIG},
+    {"help", no_argument, NULL, KEY_HELP},
+    {"version", no_argument, NULL, KEY_VERSION},
+    {0},
+};
+
+static enum err seal_take(struct seal_config *seal, enum seal_source source, const char *path, struct fault *f)
+{
+    if (seal->source != SEAL_NONE)
+        return fault_set(f, CODE_USAGE, "give one of --seal-key-file and --passphrase-file");
+    if (strlen(path) >= sizeof seal->path)
+        return fault_set(f, CODE_USAGE, "the path of the seal key is too long");
+    seal->source = source;
+    strcpy(seal->path, path);
+    return OK;
+}
+
+static enum err name_take(struct init *init, const char *name, struct fault *f)
+{
+    if (init->names_count == INIT_NAMES_MAX)
+        return fault_set(f, CODE_USAGE, "more than %d times --name", INIT_NAMES_MAX);
+    init->names[init->names_count++] = name;
+    return OK;
+}
+
+static _Noreturn void text_print(const char *text)
+{
+    fputs(text, stdout);
+    exit(EXIT_SUCCESS);
+}
+
+static enum err option_take(struct arguments *arguments, int key, const char *value, struct fault *f)
+{
+    switch (key) {
+    case KEY_STATE:
+        arguments->init.state = value;
+        return OK;
+    case KEY_NAME:
+        return name_take(&arguments->init, value, f);
+    case KEY_LISTEN:
+        arguments->init.listen = value;
+        return OK;
+    case KEY_SEAL_KEY:
+        return seal_take(&arguments->init.seal, SEAL_KEY_FILE, value, f);
+    case KEY_PASSPHRASE:
+        return seal_take(&arguments->init.seal, SEAL_PASSPHRASE_FILE, value, f);
+    case KEY_CONFIG:
+        arguments->config = value;
+        return OK;
+    case KEY_HELP:
+        text_print(help);
+    case KEY_VERSION:
+        text_print("ensignd " ENSIGN_VERSION "\n");
+    default:
+        return fault_set(f, CODE_USAGE, "see ensignd --help"); /* getopt has named the option */
+    }
+}
+
+static enum err arguments_parse(int count, char **texts, struct arguments *ret_arguments, struct fault *f)
+{
+    for (int key; (key = getopt_long(count, texts, "", options, NULL)) != -1;)
+        TRY(option_take(ret_arguments, key, optarg, f));
+    if (optind < count)
+        return fault_set(f, CODE_USAGE, "\"%s\" is not expected here: see ensignd --help", texts[optind]);
+    return OK;
+}
+
+static enum err command_init(const struct arguments *arguments, struct fault *f)
+{
+    const struct init *init = &arguments->init;
+    if (arguments->config || !init->state || init->names_count == 0 || !init->listen || init->seal.source == SEAL_NONE)
+        return fault_set(f, CODE_USAGE,
+                         "init needs --state, --name, --listen and one of --seal-key-file and --passphrase-file, and "
+                         "nothing else: see ensignd --help");
+    return init_run(init, f);
+}
+
+static enum err config_take(const struct arguments *arguments, struct config *ret_config, struct fault *f)
+{
+    const struct init *init = &arguments->init;
+    if (!arguments->config || init->state || init->names_count || init->listen || init->seal.source != SEAL_NONE)
+        return fault_set(f, CODE_USAGE,
+                         "give the configuration with --config FILE and nothing else: see ensignd --help");
+    return config_load(arguments->config, ret_config, f);
+}
+
+static enum err command_run(const struct arguments *arguments, struct fault *f)
+{
+    struct config config;
+    TRY(config_take(arguments, &config, f));
+    return supervisor_run(&config, f);
+}
+
+static enum err index_remake(const char *state, struct fault *f)
+{
+    struct store *store = NULL;
+    uint64_t certificates = 0;
+    TRY(store_lmdb_open(state, false, &store, f));
+    enum err err = index_rebuild(store, &certificates, f);
+    store_close(store);
+    if (err == OK)
+        printf("Indexed %llu certificates.\n", (unsigned long long)certificates);
+    return err;
+}
+
+static enum err command_reindex(const struct arguments *arguments, struct fault *f)
+{
+    struct config config;
+    int lock;
+    TRY(config_take(arguments, &config, f));
+    TRY(state_lock(config.state, &lock, f));
+    enum err err = index_remake(config.state, f);
+    close(lock);
+    return err;
+}
+
+static const struct command {
+    const char *name;
+    enum err (*run)(const struct arguments *arguments, struct fault *f);
+} commands[] = {{"init", command_init}, {"reindex", command_reindex}};
+
+/* Without a command the service runs. */
+static enum err command_dispatch(int count, char **texts, struct fault *f)
+{
+    struct arguments arguments = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(commands) && count > 1; i++)
+        if (strcmp(texts[1], commands[i].name) == 0) {
+            TRY(arguments_parse(count - 1, texts + 1, &arguments, f));
+            return commands[i].run(&arguments, f);
+        }
+    TRY(arguments_parse(count, texts, &arguments, f));
+    return command_run(&arguments, f);
+}
+
+static void fault_print(const struct fault *fault)
+{
+    fprintf(stderr, "ensignd: %s\n", fault->text);
+    for (size_t i = 0; i < fault->reasons_count; i++)
+        fprintf(stderr, "  %s: %s\n", fault->reasons[i].pointer, fault->reasons[i].text);
+    if (fault->reasons_omitted)
+        fprintf(stderr, "  and %zu more\n", fault->reasons_omitted);
+}
+
+int main(int count, char **texts)
+{
+    struct fault fault = {0};
+    if (command_dispatch(count, texts, &fault) == OK)
+        return EXIT_SUCCESS;
+    fault_print(&fault);
+    return fault.code == CODE_USAGE ? 2 : 1;
+}

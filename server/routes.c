@@ -1,0 +1,76 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "server/api.h"
+#include "server/problem.h"
+
+/* The letters that the documentation uses for callers, too. */
+enum {
+    T = REQUESTER_TOKEN,
+    N = REQUESTER_NODE,
+    O = REQUESTER_OPERATOR,
+    A = REQUESTER_AUDITOR,
+    D = REQUESTER_ADMIN,
+    ANYBODY = MAY_ANYBODY,
+};
+
+enum {
+    BODY_NONE = 0,
+    BODY_4K = 4 << 10,
+    BODY_64K = 64 << 10,
+    BODY_1M = 1 << 20, /* an inventory of thousands of nodes */
+};
+
+const struct route routes[] = {
+    {"POST", "/v1/clusters", BODY_1M, D, api_cluster_create},
+    {"GET", "/v1/clusters", BODY_NONE, N | O | A | D, api_cluster_list},
+    {"GET", "/v1/clusters/{cluster}", BODY_NONE, T | N | O | A | D, api_cluster_get},
+    {"GET", "/v1/clusters/{cluster}/authorities", BODY_NONE, T | N | O | A | D, api_authority_list},
+    {"GET", "/v1/clusters/{cluster}/authorities/{authority}/bundle", BODY_NONE, ANYBODY, api_authority_bundle},
+    {"POST", "/v1/clusters/{cluster}/tokens", BODY_4K, O | D, api_token_create},
+    {"GET", "/v1/clusters/{cluster}/tokens", BODY_NONE, O | A | D, api_token_list},
+    {"DELETE", "/v1/tokens/{id}", BODY_NONE, O | D, api_token_revoke},
+    {"GET", "/v1/enrolment", BODY_NONE, T, api_enrolment_get},
+    {"POST", "/v1/clusters/{cluster}/certificates", BODY_64K, T | O | D, api_certificate_issue},
+    {"POST", "/v1/identities", BODY_64K, D, api_identity_create},
+    {"GET", "/v1/certificates", BODY_NONE, N | O | A | D, api_certificate_list},
+    {"GET", "/v1/certificates/{serial}", BODY_NONE, T | N | O | A | D, api_certificate_get},
+    {"GET", "/v1/audit/checkpoint", BODY_NONE, ANYBODY, api_audit_checkpoint},
+    {"GET", "/v1/audit/entries", BODY_NONE, O | A | D, api_audit_entries},
+    {"GET", "/v1/audit/key", BODY_NONE, ANYBODY, api_audit_key},
+    {"GET", "/v1/whoami", BODY_NONE, T | N | O | A | D, api_identity_whoami},
+    {"GET", "/livez", BODY_NONE, ANYBODY, api_health_live},
+    {"GET", "/readyz", BODY_NONE, ANYBODY, api_health_ready},
+    {0},
+};
+
+struct http_response api_answer(api_function *function, const char *const *query_names, struct app *app,
+                                const struct http_request *request)
+{
+    static const char *const none[] = {NULL};
+    struct http_response response = {.status = 200};
+    struct fault fault = {0};
+    enum err err = http_query_allow(request, query_names ? query_names : none, &fault);
+    if (err == OK)
+        err = function(app, request, &response, &fault);
+    if (err == OK)
+        return response;
+    http_response_cleanup(&response);
+    return problem(request, &fault);
+}
+
+void query_integer(const struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *ret_value,
+                   struct fault *f)
+{
+    const char *text = http_query(request, name);
+    if (!text)
+        return;
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || value < min || value > max)
+        fault_reason(f, name, "a number from %" PRId64 " to %" PRId64, min, max);
+    else
+        *ret_value = value;
+}

@@ -1,0 +1,251 @@
+#include "server/serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "server/app.h"
+#include "server/channel.h"
+#include "server/logger.h"
+#include "server/tls.h"
+
+enum {
+    DRAIN_SECONDS = 20,
+    RENEWAL_RETRY_SECONDS = 60,
+    RENEWAL_LOOK_SECONDS = 3600, /* clocks jump: the certificate's end is looked at this often anyway */
+};
+
+struct server {
+    const struct serve *serve;
+    struct app app;
+    int signal_fd;
+    pthread_t renewer;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool look, stopping;  /* under the mutex */
+    int64_t renewal_time; /* the renewer's own, once it runs */
+};
+
+/* ---- the log ---- */
+
+static bool route_is_probe(const struct route *route)
+{
+    return route && (strcmp(route->pattern, "/livez") == 0 || strcmp(route->pattern, "/readyz") == 0);
+}
+
+static enum log_level answer_level(const struct http_request *request, int status)
+{
+    if (status >= 500)
+        return status == 503 ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR;
+    return route_is_probe(request->route) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+}
+
+/* The path is logged without its query; headers and bodies never are. */
+static void answer_log(const struct http_request *request, int status, double seconds, const struct fault *fault)
+{
+    enum log_level level = answer_level(request, status);
+    struct bytes line = {0};
+    char caller[DNS_NAME_MAX + 32] = "";
+    if (!log_enabled(level))
+        return;
+    if (request->caller.kind)
+        caller_text(&request->caller, caller, sizeof caller);
+    log_begin(&line, level, "answered");
+    log_text(&line, "request_id", request->id);
+    log_text(&line, "method", request->method);
+    log_text(&line, "path", request->path);
+    log_text(&line, "route", request->route ? request->route->pattern : "");
+    log_number(&line, "status", status);
+    log_milliseconds(&line, "milliseconds", seconds);
+    log_text(&line, "caller", caller);
+    log_text(&line, "remote", request->remote);
+    if (fault)
+        log_reason(&line, fault);
+    log_end(&line);
+}
+
+static void answer_observe(struct app *app, const struct http_request *request, int status, double seconds,
+                           const struct fault *fault)
+{
+    auth_denied(app, request, fault);
+    answer_log(request, status, seconds, fault);
+}
+
+/* ---- its own certificate ---- */
+
+static enum err tls_current(struct server *server, struct tls *ret_tls, struct fault *f)
+{
+    struct fault why = {0};
+    int64_t now = ca_now(server->app.ca);
+    const char *state = server->serve->config->state;
+    if (tls_load(state, ret_tls, &why) == OK) {
+        if (now < ret_tls->not_after && now >= ret_tls->not_before)
+            return OK;
+        tls_cleanup(ret_tls);
+        *ret_tls = (struct tls){0};
+    }
+    log_message(LOG_LEVEL_WARNING, "the TLS certificate is missing or not valid now: making a new one");
+    return tls_renew(server->app.ca, state, ret_tls, f);
+}
+
+static enum err tls_replace(struct server *server, struct fault *f)
+{
+    AUTO(tls) tls = {0};
+    TRY(tls_renew(server->app.ca, server->serve->config->state, &tls, f));
+    TRY(http_server_tls(server->app.http, bytes_span(&tls.chain_pem), bytes_span(&tls.key_pem), f));
+    server->renewal_time = tls_renewal_time(&tls);
+    log_message(LOG_LEVEL_INFO, "renewed the TLS certificate");
+    return OK;
+}
+
+/* Sleeps until the certificate is due, somebody asks, or the server stops. False when it stops. */
+static bool renewal_wait(struct server *server, int64_t seconds)
+{
+    struct timespec until;
+    int status = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds < 1 ? 1 : seconds < RENEWAL_LOOK_SECONDS ? seconds : RENEWAL_LOOK_SECONDS;
+    pthread_mutex_lock(&server->mutex);
+    while (!server->look && !server->stopping && status != ETIMEDOUT)
+        status = pthread_cond_timedwait(&server->changed, &server->mutex, &until);
+    server->look = false;
+    bool run = !server->stopping;
+    pthread_mutex_unlock(&server->mutex);
+    return run;
+}
+
+static void *renewer_run(void *context)
+{
+    struct server *server = context;
+    int64_t wait = server->renewal_time - ca_now(server->app.ca);
+    while (renewal_wait(server, wait)) {
+        struct fault fault = {0};
+        wait = server->renewal_time - ca_now(server->app.ca);
+        if (wait > 0)
+            continue;
+        if (tls_replace(server, &fault) == OK) {
+            wait = server->renewal_time - ca_now(server->app.ca);
+        } else {
+            log_fault(LOG_LEVEL_ERROR, "cannot renew the TLS certificate", &fault);
+            wait = RENEWAL_RETRY_SECONDS;
+        }
+    }
+    return NULL;
+}
+
+static void renewer_tell(struct server *server, bool stop)
+{
+    pthread_mutex_lock(&server->mutex);
+    server->look = true;
+    server->stopping |= stop;
+    pthread_cond_signal(&server->changed);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+/* ---- the process ---- */
+
+static void signer_receive(struct server *server)
+{
+    int fd;
+    if (channel_receive_fd(server->serve->control_fd, &fd))
+        signer_attach(server->app.signer, fd);
+}
+
+/* A connection is a descriptor; the limit that programs begin with is too low. */
+static void descriptors_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static enum err signals_open(int *ret_fd, struct fault *f)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    /* SIGINT stays blocked as it came: a terminal sends it to all, but when to stop is the supervisor's to say. */
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, "cannot wait for signals");
+    *ret_fd = fd;
+    return OK;
+}
+
+static enum err http_open(struct server *server, struct fault *f)
+{
+    const struct config *config = server->serve->config;
+    const struct http_config http = {.listen_fd = server->serve->listen_fd,
+                                     .unix_fd = server->serve->unix_fd,
+                                     .connections_max = config->connections_max,
+                                     .connections_per_address_max = config->connections_per_address_max};
+    AUTO(tls) tls = {0};
+    TRY(tls_current(server, &tls, f));
+    server->renewal_time = tls_renewal_time(&tls);
+    return http_server_start(&http, routes, &server->app, auth_authenticate, answer_observe, bytes_span(&tls.chain_pem),
+                             bytes_span(&tls.key_pem), &server->app.http, f);
+}
+
+static enum err server_open(struct server *server, struct fault *f)
+{
+    TRY(signals_open(&server->signal_fd, f));
+    TRY(signer_new(&server->app.signer, f));
+    signer_receive(server);
+    TRY(ca_open(server->serve->config->state, server->app.signer, &server->app.ca, f));
+    TRY(http_open(server, f));
+    errno = pthread_create(&server->renewer, NULL, renewer_run, server);
+    return errno == 0 ? OK : fault_errno(f, "cannot start a thread");
+}
+
+/* Until SIGTERM. */
+static void server_loop(struct server *server)
+{
+    struct pollfd polls[] = {{.fd = server->signal_fd, .events = POLLIN},
+                             {.fd = server->serve->control_fd, .events = POLLIN}};
+    struct signalfd_siginfo info = {0};
+    while (info.ssi_signo != SIGTERM) {
+        poll(polls, ARRAY_SIZE(polls), -1);
+        if (polls[1].revents)
+            signer_receive(server);
+        if (polls[0].revents && read(server->signal_fd, &info, sizeof info) > 0 && info.ssi_signo == SIGHUP)
+            renewer_tell(server, false);
+    }
+}
+
+static void server_close(struct server *server)
+{
+    http_server_drain(server->app.http, DRAIN_SECONDS);
+    renewer_tell(server, true);
+    pthread_join(server->renewer, NULL);
+    http_server_free(server->app.http);
+    ca_close(server->app.ca);
+    signer_free(server->app.signer);
+}
+
+enum err serve_run(void *context, int ready_fd, struct fault *f)
+{
+    struct server server = {.serve = context};
+    server.app.config = server.serve->config;
+    pthread_mutex_init(&server.mutex, NULL);
+    pthread_cond_init(&server.changed, NULL);
+    log_open(server.serve->config->log_level, "server");
+    prctl(PR_SET_DUMPABLE, 0);
+    descriptors_raise();
+    TRY(server_open(&server, f));
+    if (write(ready_fd, "R", 1) != 1)
+        return fault_errno(f, "cannot tell the supervisor");
+    close(ready_fd);
+    server_loop(&server);
+    log_message(LOG_LEVEL_INFO, "stopping: requests in progress have %d s", DRAIN_SECONDS);
+    server_close(&server);
+    return OK;
+}

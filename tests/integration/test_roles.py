@@ -1,0 +1,161 @@
+"""Every route with every kind of caller: the table of who may do what."""
+import pathlib
+import re
+import unittest
+
+import der
+from keys import Key
+from lib.service import ROOT
+from world import Case, Token, cluster_document, issue
+
+CALLERS = ('nobody', 'token', 'node', 'operator', 'auditor', 'admin', 'root')
+
+# In the order of CALLERS. The token and the node are etcdone's.
+MATRIX = [
+    ('POST', '/v1/clusters', 'same_cluster', (401, 403, 403, 403, 403, 200, 200)),
+    ('GET', '/v1/clusters', None, (401, 403, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/vagrant', None, (401, 200, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/other', None, (401, 404, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/none', None, (401, 404, 404, 404, 404, 404, 404)),
+    ('GET', '/v1/clusters/ensign', None, (401, 404, 404, 404, 404, 404, 404)),
+    ('GET', '/v1/clusters/vagrant/authorities', None, (401, 200, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/other/authorities', None, (401, 404, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/vagrant/authorities/etcd-ca/bundle', None, (200,) * 7),
+    ('GET', '/v1/clusters/ensign/authorities/service-ca/bundle', None, (200,) * 7),
+    ('GET', '/v1/clusters/vagrant/authorities/none/bundle', None, (404,) * 7),
+    ('POST', '/v1/clusters/vagrant/tokens', 'new_token', (401, 403, 403, 201, 403, 201, 201)),
+    ('GET', '/v1/clusters/vagrant/tokens', None, (401, 403, 403, 200, 200, 200, 200)),
+    ('DELETE', '/v1/tokens/{revoked}', None, (401, 403, 403, 204, 403, 204, 204)),
+    ('GET', '/v1/enrolment', None, (401, 200, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'own_csr', (401, 201, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'other_csr', (401, 403, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/other/certificates', 'own_csr', (401, 404, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/identities', 'identity', (401, 403, 403, 403, 403, 201, 201)),
+    ('GET', '/v1/certificates', None, (401, 403, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates?cluster=vagrant&node=etcdone', None, (401, 403, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates?cluster=vagrant&node=etcdtwo', None, (401, 403, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates?cluster=other&node=etcdone', None, (401, 403, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates/{own}', None, (401, 200, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates/{other_node}', None, (401, 404, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates/{other_cluster}', None, (401, 404, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/certificates/' + '0' * 40, None, (401, 404, 404, 404, 404, 404, 404)),
+    ('GET', '/v1/audit/checkpoint', None, (200,) * 7),
+    ('GET', '/v1/audit/entries', None, (401, 403, 403, 200, 200, 200, 200)),
+    ('GET', '/v1/audit/key', None, (200,) * 7),
+    ('GET', '/v1/whoami', None, (401, 200, 200, 200, 200, 200, 200)),
+    ('GET', '/livez', None, (200,) * 7),
+    ('GET', '/readyz', None, (200,) * 7),
+]
+
+CODES = {401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}
+
+WHO = {
+    'token': {'kind': 'token', 'cluster': 'vagrant', 'node': 'etcdone'},
+    'node': {'kind': 'node', 'name': 'etcdone', 'cluster': 'vagrant', 'node': 'etcdone'},
+    'operator': {'kind': 'operator', 'name': 'the-operator', 'cluster': None, 'node': None},
+    'auditor': {'kind': 'auditor', 'name': 'the-auditor', 'cluster': None, 'node': None},
+    'admin': {'kind': 'admin', 'name': 'admin', 'cluster': None, 'node': None},
+    'root': {'kind': 'admin', 'name': 'root', 'cluster': None, 'node': None},
+}
+
+
+def routes():
+    """method and pattern of every row of the server's table"""
+    text = pathlib.Path(ROOT / 'server/routes.c').read_text()
+    return set(re.findall(r'\{"([A-Z]+)",\s*"([^"]+)"', text))
+
+
+def fits(path, pattern):
+    return re.fullmatch(re.sub(r'\{\w+\}', '[^/]+', pattern), path.split('?')[0])
+
+
+class Roles(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.world.create_cluster(name='other', network='10.8.0')
+        cls.callers = {'nobody': cls.world.nobody(), 'token': cls.world.token_client(),
+                       'node': cls.world.node_client(), 'admin': cls.admin, 'root': cls.world.root()}
+        for role in ('operator', 'auditor'):
+            cls.callers[role] = cls.world.identity_client(role)
+        cls.things = cls.make_things()
+
+    @classmethod
+    def make_things(cls):
+        revoked = cls.world.new_token()
+        assert cls.admin.request('DELETE', f'/v1/tokens/{revoked.id.hex()}')[0] == 204
+        things = {'revoked': revoked.id.hex()}
+        for what, cluster, node in (('own', 'vagrant', 'etcdone'), ('other_node', 'vagrant', 'etcdtwo'),
+                                    ('other_cluster', 'other', 'etcdone')):
+            status, answer = issue(cls.admin, der.request(Key()), cluster=cluster, node=node)
+            assert status == 201, answer
+            things[what] = answer['serial']
+        return things
+
+    def body(self, kind):
+        if kind == 'same_cluster':
+            return {'cluster': cluster_document()}
+        if kind == 'new_token':
+            return Token(self.world.pin).body('etcdone')
+        if kind == 'identity':
+            return {'name': 'somebody', 'role': 'auditor', 'csr': der.request(Key())}
+        if kind:
+            node = {'own_csr': 'etcdone', 'other_csr': 'etcdtwo'}[kind]
+            return {'profile': 'etcd-member', 'node': node, 'csr': der.request(Key())}
+        return None
+
+    def test_matrix(self):
+        for method, path, kind, expected in MATRIX:
+            path = path.format(**self.things)
+            for caller, status in zip(CALLERS, expected):
+                with self.subTest(f'{method} {path}', caller=caller):
+                    got, answer, headers = self.callers[caller].request(method, path, self.body(kind))
+                    self.assertEqual(got, status, answer)
+                    if status >= 400:
+                        self.assertIn(answer['code'], CODES[status])
+                        self.problem(answer, status, answer['code'], headers)
+
+    def test_matrix_has_every_route(self):
+        self.assertGreater(len(routes()), 15)
+        for method, pattern in routes():
+            with self.subTest(f'{method} {pattern}'):
+                self.assertTrue([row for row in MATRIX if row[0] == method and fits(row[1], pattern)])
+
+    def test_whoami(self):
+        for caller, expected in WHO.items():
+            with self.subTest(caller):
+                status, answer, _ = self.callers[caller].get('/v1/whoami')
+                self.assertEqual(status, 200)
+                self.assertEqual(answer | expected, answer)
+
+    def test_what_is_hidden_looks_like_what_is_not_there(self):
+        """A refusal must not tell that something exists."""
+        pairs = [('/v1/clusters/other', '/v1/clusters/none'),
+                 ('/v1/certificates/' + self.things['other_node'], '/v1/certificates/' + '0' * 40)]
+        for caller in ('token', 'node'):
+            for hidden, absent in pairs:
+                details = []
+                for path in (hidden, absent):
+                    answer = self.refused(self.callers[caller], 'GET', path, 404, 'not_found')
+                    details.append(answer['detail'].replace(path.rsplit('/', 1)[1], 'X'))
+                self.assertEqual(details[0], details[1])
+
+    def test_node_sees_its_own_in_lists(self):
+        _, clusters, _ = self.callers['node'].get('/v1/clusters')
+        self.assertEqual([item['name'] for item in clusters['items']], ['vagrant'])
+        _, mine, _ = self.callers['node'].get('/v1/certificates')
+        self.assertEqual({(item['cluster'], item['node']) for item in mine['items']}, {('vagrant', 'etcdone')})
+        _, everybodys, _ = self.callers['auditor'].get('/v1/certificates')
+        self.assertGreater(len({item['node'] for item in everybodys['items']}), 1)
+
+    def test_refusal_by_role_is_audited(self):
+        before = self.denials()
+        self.refused(self.callers['auditor'], 'POST', '/v1/clusters', 403, 'forbidden', self.body('same_cluster'))
+        self.refused(self.callers['nobody'], 'POST', '/v1/clusters', 401, 'unauthenticated', self.body('same_cluster'))
+        added = self.denials()[len(before):]
+        self.assertEqual([(event['actor'], event['what'], event['code']) for event in added],
+                         [('auditor the-auditor', 'POST /v1/clusters', 'forbidden')])
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,162 @@
+/* Faults: the table of codes, reasons, and one line for people. */
+#include <errno.h>
+#include <openssl/err.h>
+
+#include "tests/unit/base/suite.h"
+
+static void table_is_complete(void **state)
+{
+    (void)state;
+    for (enum code code = CODE_NONE + 1; code < CODE_COUNT; code++) {
+        assert_non_null(code_name(code));
+        assert_int_equal(code_by_name(code_name(code)), code); /* so names are unique */
+        assert_int_equal(code_name(code)[strspn(code_name(code), "abcdefghijklmnopqrstuvwxyz_")], '\0');
+        assert_int_not_equal(code_err(code), OK);
+        assert_in_range(code_http_status(code), 202, 599);
+        assert_in_range(code_exit(code), 1, 7);
+    }
+    assert_int_equal(code_by_name("none"), CODE_NONE);
+    assert_int_equal(code_by_name("no such code"), CODE_NONE);
+}
+
+static void table_keeps_its_promises(void **state)
+{
+    (void)state;
+    static const struct {
+        enum code code;
+        const char *name;
+        enum err err;
+        int status, exit;
+    } rows[] = {
+        {CODE_MALFORMED_CSR, "malformed_csr", ERR_INPUT, 400, 1},
+        {CODE_WEAK_KEY, "weak_key", ERR_INPUT, 400, 1},
+        {CODE_UNAUTHENTICATED, "unauthenticated", ERR_AUTH, 401, 3},
+        {CODE_POLICY_DENIED, "policy_denied", ERR_DENIED, 403, 3},
+        {CODE_NOT_FOUND, "not_found", ERR_ABSENT, 404, 1},
+        {CODE_KEY_CONFLICT, "key_conflict", ERR_CONFLICT, 409, 6},
+        {CODE_TOO_LARGE, "too_large", ERR_LIMIT, 413, 1},
+        {CODE_IDEMPOTENCY_MISMATCH, "idempotency_mismatch", ERR_CONFLICT, 422, 6},
+        {CODE_RATE_LIMITED, "rate_limited", ERR_LIMIT, 429, 4},
+        {CODE_SEALED, "sealed", ERR_IO, 503, 4},
+        {CODE_READ_ONLY, "read_only", ERR_IO, 503, 4},
+        {CODE_SIGNER_DOWN, "signer_down", ERR_IO, 503, 4},
+        {CODE_USAGE, "usage", ERR_INPUT, 400, 2},
+        {CODE_EXPIRING, "expiring", ERR_CONFLICT, 409, 5},
+        {CODE_PENDING, "pending", ERR_CONFLICT, 202, 7},
+        {CODE_UNREACHABLE, "unreachable", ERR_IO, 503, 4},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_string_equal(code_name(rows[i].code), rows[i].name);
+        assert_int_equal(code_err(rows[i].code), rows[i].err);
+        assert_int_equal(code_http_status(rows[i].code), rows[i].status);
+        assert_int_equal(code_exit(rows[i].code), rows[i].exit);
+    }
+}
+
+static void reasons_are_kept_and_counted(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    assert_ok(fault_if_reasons(&f, CODE_INVALID, "nothing wrong"), &f);
+    assert_int_equal(f.code, CODE_NONE);
+    for (int i = 0; i < FAULT_REASONS_MAX + 3; i++)
+        fault_reason(&f, "/x", "number %d", i);
+    assert_int_equal(f.code, CODE_NONE);
+    assert_int_equal(fault_if_reasons(&f, CODE_POLICY_DENIED, "%s", "no"), ERR_DENIED);
+    assert_int_equal(f.code, CODE_POLICY_DENIED);
+    assert_int_equal(f.reasons_count, FAULT_REASONS_MAX);
+    assert_int_equal(f.reasons_omitted, 3);
+    assert_says(&f, "no (/x: number 0; /x: number 1;");
+    assert_says(&f, "; and 3 more)");
+    fault_clear(&f);
+    assert_string_equal(line_of(&f), "");
+    assert_ok(fault_if_reasons(&f, CODE_INVALID, "nothing wrong"), &f);
+}
+
+static void line_is_cut_to_its_size(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    fault_reason(&f, "/a", "first");
+    fault_reason(&f, "", "second");
+    assert_int_equal(fault_set(&f, CODE_INVALID, "text"), ERR_INPUT);
+    static const char whole[] = "text (/a: first; second)";
+    char line[64];
+    fault_line(&f, line, sizeof line);
+    assert_string_equal(line, whole);
+    for (size_t size = 1; size <= sizeof whole; size++) {
+        memset(line, '#', sizeof line);
+        fault_line(&f, line, size);
+        assert_int_equal(strlen(line), size - 1);
+        assert_memory_equal(line, whole, size - 1);
+        assert_int_equal(line[size], '#');
+    }
+}
+
+/* What others sent may be quoted in a fault; it must not steer a terminal or break a log line. */
+static void texts_are_printable(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    fault_reason(&f, "/\x1b[2J", "a\nb\x7f\xc3\xa9");
+    assert_int_equal(fault_set(&f, CODE_INVALID, "%s", "\r\"x\"\t\x9b"), ERR_INPUT);
+    assert_string_equal(line_of(&f), "?\"x\"\?\? (/?[2J: a?b\?\?\?)");
+}
+
+static void long_texts_are_cut(void **state)
+{
+    (void)state;
+    char longer[2000];
+    struct fault f = {0};
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    fault_reason(&f, longer, "%s", longer);
+    assert_int_equal(fault_set(&f, CODE_INVALID, "%s", longer), ERR_INPUT);
+    assert_int_equal(strlen(f.text), sizeof f.text - 1);
+    assert_int_equal(strlen(f.reasons[0].pointer), sizeof f.reasons[0].pointer - 1);
+    assert_int_equal(strlen(f.reasons[0].text), sizeof f.reasons[0].text - 1);
+}
+
+static void errno_chooses_the_code(void **state)
+{
+    (void)state;
+    static const struct {
+        int number;
+        enum code code;
+    } cases[] = {
+        {ENOENT, CODE_IO}, {EIO, CODE_IO}, {ENOSPC, CODE_READ_ONLY}, {EDQUOT, CODE_READ_ONLY}, {EROFS, CODE_READ_ONLY}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fault f = {0};
+        errno = cases[i].number;
+        assert_int_equal(fault_errno(&f, "cannot open %s", "x"), ERR_IO);
+        assert_int_equal(f.code, cases[i].code);
+        assert_says(&f, "cannot open x: ");
+        assert_says(&f, strerror(cases[i].number));
+    }
+}
+
+static void openssl_errors_are_taken(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    ERR_raise(ERR_LIB_ASN1, ERR_R_MALLOC_FAILURE);
+    assert_int_equal(fault_openssl(&f, "cannot sign"), ERR_CRYPTO);
+    assert_says(&f, "cannot sign: error:");
+    assert_int_equal(ERR_peek_error(), 0);
+    assert_int_equal(fault_no_memory(&f), ERR_NOMEM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_is_complete),
+        cmocka_unit_test(table_keeps_its_promises),
+        cmocka_unit_test(reasons_are_kept_and_counted),
+        cmocka_unit_test(line_is_cut_to_its_size),
+        cmocka_unit_test(texts_are_printable),
+        cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(errno_chooses_the_code),
+        cmocka_unit_test(openssl_errors_are_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

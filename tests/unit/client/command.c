@@ -1,0 +1,141 @@
+/* The command line and the text helpers: what is taken, what is refused and with which words, and that no value of an
+ * option shows up in an error. */
+#include <string.h>
+
+#include "client/command.h"
+#include "client/text.h"
+#include "tests/unit/client/fixture.h"
+
+static enum err run_nothing(const struct arguments *arguments, struct fault *f)
+{
+    (void)arguments, (void)f;
+    return OK;
+}
+
+static const struct command commands[] = {
+    {"token create", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(OUT), OPTION_BIT(CLUSTER), "make one",
+     "  ensign token create\n", run_nothing},
+    {"token revoke", "ID", 1, 1, OPTIONS_SERVICE, 0, "revoke", "", run_nothing},
+    {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUTPUT), 0, "enrol", "", run_nothing},
+    {0},
+};
+
+enum { WORDS_MAX = 8 };
+
+static enum err parse(const char *const *words, struct arguments *arguments, struct fault *f)
+{
+    char *argv[WORDS_MAX + 2] = {(char[]){"ensign"}};
+    int argc = 1;
+    for (; words[argc - 1]; argc++)
+        argv[argc] = (char *)(uintptr_t)words[argc - 1];
+    return command_parse(commands, argc, argv, arguments, f);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words[WORDS_MAX];
+        const char *text; /* part of the error */
+    } cases[] = {
+        {{NULL}, "no command"},
+        {{"tokne", "create"}, "did you mean \"token create\""},
+        {{"token", "creat", "--cluster", "c"}, "did you mean \"token create\""},
+        {{"token"}, "see \"ensign help token\""},
+        {{"frobnicate"}, "there is no command \"frobnicate\""},
+        {{"token", "create"}, "needs --cluster NAME"},
+        {{"token", "create", "--cluster"}, "option --cluster needs a value"},
+        {{"token", "create", "--clutser", "c"}, "did you mean --cluster"},
+        {{"token", "create", "--clus", "c"}, "did you mean --cluster"},
+        {{"token", "create", "--profile", "p"}, "unknown option --profile"},
+        {{"token", "create", "-x"}, "unknown option -x"},
+        {{"token", "create", "--cluster", "c", "extra"}, "usage: ensign token create"},
+        {{"token", "revoke"}, "usage: ensign token revoke ID"},
+        {{"enroll", "--token", "ensign1.SECRET"}, "use --token-file FILE"},
+        {{"enroll", "--token=ensign1.SECRET"}, "use --token-file FILE"},
+        {{"enroll", "--tokenfile=ensign1.SECRET"}, "did you mean --token-file"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fault f = {0};
+        struct arguments arguments;
+        assert_int_equal(parse(cases[i].words, &arguments, &f), ERR_INPUT);
+        assert_int_equal(f.code, CODE_USAGE);
+        assert_int_equal(code_exit(f.code), 2);
+        if (!strstr(f.text, cases[i].text))
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, f.text, cases[i].text);
+        assert_null(strstr(f.text, "SECRET"));
+    }
+}
+
+static void test_taken(void **state)
+{
+    (void)state;
+    const char *words[] = {
+        "enroll", "--profile", "etcd-member", "-o", "json", "--profile=node-identity", "--server=https://ca:8443",
+        NULL};
+    struct fault f = {0};
+    struct arguments arguments;
+    assert_int_equal(parse(words, &arguments, &f), OK);
+    assert_string_equal(arguments.command->name, "enroll");
+    assert_int_equal(arguments.profiles_count, 2);
+    assert_string_equal(arguments.profiles[0], "etcd-member");
+    assert_string_equal(arguments.profiles[1], "node-identity");
+    assert_string_equal(arguments.values[OPTION_OUTPUT], "json");
+    assert_string_equal(arguments.values[OPTION_SERVER], "https://ca:8443");
+    assert_null(arguments.values[OPTION_CONTEXT]);
+}
+
+static void test_help_needs_nothing(void **state)
+{
+    (void)state;
+    const char *words[] = {"token", "create", "--help", NULL};
+    struct fault f = {0};
+    struct arguments arguments;
+    assert_int_equal(parse(words, &arguments, &f), OK);
+    assert_non_null(arguments.values[OPTION_HELP]);
+}
+
+static void help_text(const char *name, bool expected, char *ret_text, size_t size)
+{
+    FILE *out = fmemopen(ret_text, size, "w");
+    assert_non_null(out);
+    assert_int_equal(command_help(commands, name, out), expected);
+    fclose(out);
+}
+
+static void test_help(void **state)
+{
+    (void)state;
+    char text[4096] = "";
+    help_text("token create", true, text, sizeof text);
+    assert_non_null(strstr(text, "--cluster NAME"));
+    assert_non_null(strstr(text, "(required)"));
+    assert_null(strstr(text, "--profile"));
+    help_text("token", true, text, sizeof text);
+    assert_non_null(strstr(text, "token create"));
+    assert_non_null(strstr(text, "token revoke"));
+    help_text("tok", false, text, sizeof text);
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    AUTO(bytes) path = {0};
+    bytes_append_text(&path, "/v1/x");
+    query_append(&path, "a", "1&b=2");
+    query_append(&path, "none", NULL);
+    query_append(&path, "c", "ö/..");
+    assert_string_equal(bytes_text(&path), "/v1/x?a=1%26b%3D2&c=%C3%B6%2F..");
+    char text[] = "a\x1b[31mb\nc\x7f";
+    printable(text);
+    assert_string_equal(text, "a?[31mb?c?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_taken), cmocka_unit_test(test_help_needs_nothing),
+        cmocka_unit_test(test_help),    cmocka_unit_test(test_text),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
