@@ -64,7 +64,7 @@ static void store_auto(struct store **store)
     store_close(*store);
 }
 
-static void descriptor_auto(int *descriptor)
+static void descriptor_auto(const int *descriptor)
 {
     if (*descriptor >= 0)
         close(*descriptor);
@@ -287,19 +287,18 @@ static enum err lock_conflict(int lock, const char *path, struct fault *f)
 }
 
 /* LMDB's own lock file lets several processes write in turns; ours lets one in. */
-static enum err folder_lock(int folder, const char *path, int *ret_lock, struct fault *f)
+static enum err folder_lock(struct store *store, int folder, struct fault *f)
 {
-    CLEANUP(descriptor_auto)
     int lock = openat(folder, FOLDER_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    store->folder_lock = lock;
     if (lock < 0)
-        return fault_errno(f, "cannot open the lock file in %s", path);
+        return fault_errno(f, "cannot open the lock file in %s", store->path);
     if (flock(lock, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? lock_conflict(lock, path, f) : fault_errno(f, "cannot lock %s", path);
+        return errno == EWOULDBLOCK ? lock_conflict(lock, store->path, f)
+                                    : fault_errno(f, "cannot lock %s", store->path);
     if (ftruncate(lock, 0) != 0)
-        return fault_errno(f, "cannot write the lock file in %s", path);
+        return fault_errno(f, "cannot write the lock file in %s", store->path);
     pid_write(lock); /* only for a message: on a full disk it stays empty */
-    *ret_lock = lock;
-    lock = -1;
     return OK;
 }
 
@@ -310,7 +309,7 @@ static enum err readers_allocate(int folder, const char *path, struct fault *f)
     int file = openat(folder, LMDB_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (file < 0)
         return fault_errno(f, "cannot open LMDB's lock file in %s", path);
-    errno = posix_fallocate(file, 0, (READERS_MAX + 1) * READER_SIZE);
+    errno = posix_fallocate(file, 0, (off_t)(READERS_MAX + 1) * READER_SIZE);
     return errno == 0 ? OK : fault_errno(f, "cannot allocate LMDB's lock file in %s", path);
 }
 
@@ -377,7 +376,7 @@ static enum err header_write(const struct store *store, MDB_txn *txn, uint64_t r
 
 static enum err header_read(const struct store *store, MDB_txn *txn, uint64_t *ret_revision, struct fault *f)
 {
-    struct row row;
+    struct row row = {0};
     TRY(row_find(store, txn, store->main, span_text(HEADER_KEY), &row, f));
     if (row.value.size < sizeof MAGIC || !span_starts(row.value, span(MAGIC, sizeof MAGIC - 1)))
         return lmdb_check(store, MDB_INCOMPATIBLE, "open", f);
@@ -395,11 +394,6 @@ static enum err transaction_begin(const struct store *store, unsigned flags, MDB
                       f);
 }
 
-static enum err transaction_commit(const struct store *store, MDB_txn *take_txn, struct fault *f)
-{
-    return lmdb_check(store, mdb_txn_commit(take_txn), "write to", f);
-}
-
 static enum err databases_open(struct store *store, MDB_txn *txn, unsigned flags, struct fault *f)
 {
     TRY(lmdb_check(store, mdb_dbi_open(txn, NULL, 0, &store->main), "open", f));
@@ -407,24 +401,26 @@ static enum err databases_open(struct store *store, MDB_txn *txn, unsigned flags
     return lmdb_check(store, error == MDB_NOTFOUND ? MDB_INCOMPATIBLE : error, "open", f);
 }
 
-static enum err store_create(struct store *store, struct fault *f)
+static enum err store_create(struct store *store, int folder, struct fault *f)
 {
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
+    if (fsync(folder) != 0) /* the names of the new files */
+        return fault_errno(f, "cannot write the folder %s", store->path);
     TRY(room_ensure(store, 0, f));
     TRY(transaction_begin(store, 0, &txn, f));
     TRY(databases_open(store, txn, MDB_CREATE, f));
     TRY(header_write(store, txn, 1, f));
-    return transaction_commit(store, TAKE(txn), f);
+    return lmdb_check(store, mdb_txn_commit(TAKE(txn)), "write to", f);
 }
 
 static enum err store_load(struct store *store, struct fault *f)
 {
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
-    uint64_t revision;
+    uint64_t revision = 0;
     TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
     TRY(databases_open(store, txn, 0, f));
     TRY(header_read(store, txn, &revision, f));
-    return transaction_commit(store, TAKE(txn), f); /* an abort would close the databases again */
+    return lmdb_check(store, mdb_txn_commit(TAKE(txn)), "open", f); /* an abort would close the databases again */
 }
 
 static enum err store_open_folder(struct store *store, const struct store_lmdb_options *options, struct fault *f)
@@ -434,14 +430,14 @@ static enum err store_open_folder(struct store *store, const struct store_lmdb_o
         return fault_errno(f, "cannot open the folder %s", store->path);
     if (!options->create)
         TRY(data_exists(folder, store->path, f));
-    TRY(folder_lock(folder, store->path, &store->folder_lock, f));
+    TRY(folder_lock(store, folder, f));
     TRY(readers_allocate(folder, store->path, f));
     TRY(env_open(store, options, f));
     TRY(file_check(store, f));
 
     MDB_stat stat;
     TRY(lmdb_check(store, mdb_env_stat(store->env, &stat), "open", f));
-    return options->create && stat.ms_entries == 0 ? store_create(store, f) : store_load(store, f);
+    return options->create && stat.ms_entries == 0 ? store_create(store, folder, f) : store_load(store, f);
 }
 
 enum err store_lmdb_open_with(const char *path, const struct store_lmdb_options *options, struct store **ret_store,
@@ -483,7 +479,7 @@ enum err store_get(struct store *store, struct span key, struct bytes *ret_value
                    struct fault *f)
 {
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
-    struct row row;
+    struct row row = {0};
     TRY(key_check(key, f));
     TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
     TRY(row_find(store, txn, store->rows, key, &row, f));
@@ -519,7 +515,7 @@ enum err store_scan(struct store *store, struct span from, struct span to, bool 
     MDB_val key, stored;
     int error = cursor_start(cursor, from, to, backwards, &key, &stored);
     while (error == 0 && span_compare(val_span(&key), from) >= 0 && span_compare(val_span(&key), to) < 0) {
-        struct row row;
+        struct row row = {0};
         TRY(row_read(val_span(&key), &stored, &row, f));
         if (!visit(context, val_span(&key), row.value))
             return OK;
@@ -551,7 +547,7 @@ static enum err writes_check(const struct write *writes, size_t count, uint64_t 
 static enum err expectation_check(const struct store *store, MDB_txn *txn, const struct expectation *expectation,
                                   struct fault *f)
 {
-    struct row row;
+    struct row row = {0};
     TRY(key_check(expectation->key, f));
     TRY(row_find(store, txn, store->rows, expectation->key, &row, f));
     if (row.revision == expectation->revision)
@@ -574,14 +570,14 @@ static enum err batch_apply(const struct store *store, MDB_txn *take_txn, const 
                             size_t expectations_count, const struct write *writes, size_t writes_count, struct fault *f)
 {
     CLEANUP(MDB_txn_auto) MDB_txn *txn = take_txn;
-    uint64_t revision;
+    uint64_t revision = 0;
     for (size_t i = 0; i < expectations_count; i++)
         TRY(expectation_check(store, txn, &expectations[i], f));
     TRY(header_read(store, txn, &revision, f));
     for (size_t i = 0; i < writes_count; i++)
         TRY(write_apply(store, txn, &writes[i], revision + 1, f));
     TRY(header_write(store, txn, revision + 1, f));
-    return transaction_commit(store, TAKE(txn), f);
+    return lmdb_check(store, mdb_txn_commit(TAKE(txn)), "write to", f);
 }
 
 enum err store_commit(struct store *store, const struct expectation *expectations, size_t expectations_count,

@@ -3,7 +3,9 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "client/text.h"
+#include "ca/base/document.h"
+
+enum { COMMANDS_MAX = 64 };
 
 static const struct option_row {
     const char *name, *argument, *help; /* argument NULL: takes no value */
@@ -61,16 +63,18 @@ static enum err command_unknown(const struct command *commands, char **words, in
     char given[64];
     bool second = count > 1 && words[1][0] != '-';
     snprintf(given, sizeof given, second ? "%s %s" : "%s", words[0], second ? words[1] : "");
-    struct closest closest = {.word = given};
-    for (const struct command *command = commands; command->name; command++) {
+    const char *names[COMMANDS_MAX + 1] = {NULL};
+    size_t names_count = 0;
+    for (const struct command *command = commands; command->name && names_count < COMMANDS_MAX; command++) {
         size_t size = strlen(given);
         if (strncmp(command->name, given, size) == 0 && command->name[size] == ' ')
             return fault_set(f, CODE_USAGE, "\"ensign %s\" alone says too little; see \"ensign help %s\"", given,
                              given);
-        closest_offer(&closest, command->name);
+        names[names_count++] = command->name;
     }
-    if (closest.best)
-        return fault_set(f, CODE_USAGE, "there is no command \"%s\"; did you mean \"%s\"?", given, closest.best);
+    const char *closest = word_closest(given, names);
+    if (closest)
+        return fault_set(f, CODE_USAGE, "there is no command \"%s\"; did you mean \"%s\"?", given, closest);
     return fault_set(f, CODE_USAGE, "there is no command \"%s\"; see \"ensign help\"", given);
 }
 
@@ -108,12 +112,14 @@ static enum err option_unknown(uint32_t known, const char *given, struct fault *
             f, CODE_USAGE,
             "a token on the command line can be read by every user of this machine: use --token-file FILE, "
             "--token-file - for standard input, or ENSIGN_TOKEN_FILE");
-    struct closest closest = {.word = word + strspn(word, "-")};
+    const char *names[OPTION_COUNT + 1] = {NULL};
+    size_t names_count = 0;
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (known & bit(i))
-            closest_offer(&closest, rows[i].name);
-    if (closest.best)
-        return fault_set(f, CODE_USAGE, "unknown option %s; did you mean --%s?", word, closest.best);
+            names[names_count++] = rows[i].name;
+    const char *closest = word_closest(word + strspn(word, "-"), names);
+    if (closest)
+        return fault_set(f, CODE_USAGE, "unknown option %s; did you mean --%s?", word, closest);
     return fault_set(f, CODE_USAGE, "unknown option %s", word);
 }
 

@@ -196,6 +196,12 @@ enum err file_read_at(int folder, const char *name, struct bytes *ret_content, s
 
 /* ---- writing one file ---- */
 
+/* What is written here first has this name until it is complete. */
+static void fresh_name(const char *name, char ret_name[NAME_SIZE])
+{
+    snprintf(ret_name, NAME_SIZE, ".new-%s", name);
+}
+
 static enum err fd_write(int fd, const char *name, struct span content, struct fault *f)
 {
     while (content.size > 0) {
@@ -251,7 +257,7 @@ enum err file_put_at(int folder, const char *name, mode_t mode, enum file_presen
         return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a file here", name);
     TRY(replaceable(folder, name, f));
     char fresh[NAME_SIZE];
-    snprintf(fresh, sizeof fresh, ".new-%s", name);
+    fresh_name(name, fresh);
     unlinkat(folder, fresh, 0); /* of an earlier attempt that was interrupted */
     const struct folder_file file = {fresh, mode, content};
     enum err err = file_make_at(folder, &file, f);
@@ -341,11 +347,6 @@ enum err folder_remove_at(int folder, const char *name, struct fault *f)
         return unlinkat(folder, name, 0) == 0 ? OK : fault_errno(f, "cannot remove \"%s\"", name);
     TRY(folder_empty(inner, name, f)); /* closes inner */
     return unlinkat(folder, name, AT_REMOVEDIR) == 0 ? OK : fault_errno(f, "cannot remove the folder \"%s\"", name);
-}
-
-static void fresh_name(const char *name, char ret_name[NAME_SIZE])
-{
-    snprintf(ret_name, NAME_SIZE, ".new-%s", name);
 }
 
 enum err folder_tidy_at(int folder, const char *name, struct fault *f)

@@ -1,6 +1,8 @@
 #include "client/output.h"
 
+#include <errno.h>
 #include <libsmartcols.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,10 +139,21 @@ static enum err name_print(const struct output *output, const json_t *object, st
     return OK;
 }
 
+/* A reader that has seen enough, as head(1), ends this program quietly, as it ends others. SIGPIPE is ignored up to
+ * here because of the connection. */
+static enum err print_failed(struct fault *f)
+{
+    if (errno == EPIPE) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    return fault_errno(f, "cannot write to standard output");
+}
+
 static enum err json_print(const json_t *value, struct fault *f)
 {
     if (json_dumpf(value, stdout, JSON_INDENT(2)) != 0)
-        return fault_errno(f, "cannot write to standard output");
+        return print_failed(f);
     putchar('\n');
     return OK;
 }
@@ -179,13 +192,13 @@ enum err output_object(const struct output *output, const json_t *object, struct
 enum err output_text(struct span text, struct fault *f)
 {
     if (fwrite(text.data, 1, text.size, stdout) != text.size)
-        return fault_errno(f, "cannot write to standard output");
+        return print_failed(f);
     return OK;
 }
 
 enum err output_finish(struct fault *f)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? OK : fault_errno(f, "cannot write to standard output");
+    return fflush(stdout) == 0 && !ferror(stdout) ? OK : print_failed(f);
 }
 
 /* ---- messages ---- */

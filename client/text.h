@@ -6,15 +6,6 @@
 
 #include "ca/base/span.h"
 
-/* Finds the word that was probably meant: offer every candidate, then look at `best`, which is NULL when none is near.
- */
-struct closest {
-    const char *word;
-    const char *best;
-    size_t distance;
-};
-void closest_offer(struct closest *closest, const char *candidate);
-
 /* Appends text with everything but RFC 3986 §2.3's unreserved characters as %XX: one segment or value of a URL, or a
  * file name. */
 void percent_append(struct bytes *out, const char *text);

@@ -15,7 +15,8 @@ MUST_USE enum err sandbox_process(const int *keep, size_t count, struct fault *f
  * Before the first thread, which inherits both. */
 MUST_USE enum err sandbox_privileges(struct fault *f);
 
-/* From now on any system call that signing does not need kills the process. For all threads at once. */
+/* From now on any system call that signing does not need kills the process; opening a file only fails. For all threads
+ * at once. */
 MUST_USE enum err sandbox_calls(struct fault *f);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hsm/key_cache.h"
@@ -158,7 +157,6 @@ static _Noreturn void *worker_run(void *argument)
 /* What the libraries load from files, they load before that is forbidden. */
 static enum err libraries_start(struct fault *f)
 {
-    tzset(); /* gmtime() looks for a time zone, which it does not need */
     if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1)
         return fault_openssl(f, "libcrypto does not start");
     if (sodium_init() < 0)

@@ -35,7 +35,7 @@ struct channel {
 struct signer {
     pthread_mutex_t lock; /* over all that calls and channels hold */
     atomic_uint_fast64_t last_id;
-    size_t threads; /* of the signer */
+    size_t threads;          /* of the signer */
     struct channel *channel; /* NULL before the first */
 };
 

@@ -29,17 +29,36 @@ static void name_read(const struct node *root, struct cluster *cluster)
         node_error(&name, "\"" CLUSTER_SERVICE "\" is the service's own name");
 }
 
+/* A number of 1 to `digits` digits, behind which *text is moved; sscanf() would take signs and blanks too. */
+static bool number_take(const char **text, size_t digits, unsigned *ret_number)
+{
+    size_t size = strspn(*text, "0123456789");
+    if (size == 0 || size > digits)
+        return false;
+    *ret_number = (unsigned)strtoul(*text, NULL, 10);
+    *text += size;
+    return true;
+}
+
 /* "1.31" or "1.31.2", perhaps with a "v". */
 static bool version_parse(const char *text, unsigned *ret_minor)
 {
     unsigned minor, patch;
-    int end = 0;
     text += *text == 'v';
-    bool whole = (sscanf(text, "1.%2u%n", &minor, &end) == 1 && !text[end]) ||
-                 (sscanf(text, "1.%2u.%3u%n", &minor, &patch, &end) == 2 && !text[end]);
-    if (whole)
-        *ret_minor = minor;
-    return whole;
+    if (strncmp(text, "1.", 2) != 0)
+        return false;
+    text += 2;
+    if (!number_take(&text, 2, &minor))
+        return false;
+    if (*text == '.') {
+        text++;
+        if (!number_take(&text, 3, &patch))
+            return false;
+    }
+    if (*text)
+        return false;
+    *ret_minor = minor;
+    return true;
 }
 
 static void version_read(const struct node *root, struct cluster *cluster)
@@ -58,9 +77,9 @@ static void version_read(const struct node *root, struct cluster *cluster)
 static bool endpoint_parse(const char *text, char *ret_host, size_t size, unsigned *ret_port)
 {
     const char *colon = strrchr(text, ':');
+    const char *digits = colon ? colon + 1 : "";
     unsigned port;
-    int end = 0;
-    if (!colon || sscanf(colon, ":%5u%n", &port, &end) != 1 || colon[end] || port < 1 || port > 65535)
+    if (!number_take(&digits, 5, &port) || *digits || port < 1 || port > 65535)
         return false;
     bool bracketed = text[0] == '[' && colon > text + 2 && colon[-1] == ']';
     const char *host = bracketed ? text + 1 : text;
@@ -138,10 +157,10 @@ static void etcd_read(const struct node *root, struct cluster *cluster)
 
 static enum key_algorithm algorithm_read(const struct node *keys, const char *key)
 {
-    static const char *const words[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", NULL};
     struct node algorithm = node_get(keys, key);
     size_t word;
-    return node_word(&algorithm, NODE_OPTIONAL, words, &word) ? key_algorithm_by_name(words[word]) : KEY_ECDSA_P256;
+    return node_word(&algorithm, NODE_OPTIONAL, key_words, &word) ? (enum key_algorithm)(KEY_ECDSA_P256 + word)
+                                                                  : KEY_ECDSA_P256;
 }
 
 static void keys_read(const struct node *root, struct cluster *cluster)
@@ -191,8 +210,10 @@ static void topology_check(const struct node *list, const struct cluster *cluste
         struct node item = node_at(list, i);
         unsigned roles = cluster->nodes[i].roles & both;
         if (cluster->etcd_topology == ETCD_STACKED && roles && roles != both)
-            node_error(&item, "stacked etcd runs on the control planes: node \"%s\" needs both roles, etcd and "
-                              "control-plane, or neither", cluster->nodes[i].name);
+            node_error(&item,
+                       "stacked etcd runs on the control planes: node \"%s\" needs both roles, etcd and "
+                       "control-plane, or neither",
+                       cluster->nodes[i].name);
         if (cluster->etcd_topology == ETCD_EXTERNAL && roles == both)
             node_error(&item, "external etcd has nodes of its own: node \"%s\" has both roles, etcd and control-plane",
                        cluster->nodes[i].name);
@@ -228,8 +249,9 @@ static enum err document_keep(const struct document *document, struct cluster *c
 
 enum err cluster_read(const struct document *document, struct cluster *ret_cluster, struct fault *f)
 {
-    static const char *const keys[] = {"apiVersion", "kind", "name",      "kubernetesVersion", "controlPlaneEndpoint",
-                                       "networking", "etcd", "keys", "lifetimes", "nodes",     NULL};
+    static const char *const keys[] = {"apiVersion", "kind", "name", "kubernetesVersion", "controlPlaneEndpoint",
+                                       "networking", "etcd", "keys", "lifetimes",         "nodes",
+                                       NULL};
     AUTO(cluster) cluster = {0};
     struct node root = document_root(document, f);
     struct node nodes = node_get(&root, "nodes");
@@ -256,15 +278,22 @@ void cluster_cleanup(struct cluster *cluster)
     for (size_t i = 0; i < cluster->nodes_count; i++)
         alternative_names_cleanup(&cluster->nodes[i].names);
     free(cluster->nodes);
+    free(cluster->nodes_by_name);
     bytes_free(&cluster->document);
+}
+
+static int node_match(const void *name, const void *entry)
+{
+    return strcmp(name, (*(const struct node_entry *const *)entry)->name);
 }
 
 const struct node_entry *cluster_node(const struct cluster *cluster, const char *name)
 {
-    for (size_t i = 0; i < cluster->nodes_count; i++)
-        if (strcmp(cluster->nodes[i].name, name) == 0)
-            return &cluster->nodes[i];
-    return NULL;
+    if (cluster->nodes_count == 0)
+        return NULL;
+    const struct node_entry *const *found =
+        bsearch(name, cluster->nodes_by_name, cluster->nodes_count, sizeof *cluster->nodes_by_name, node_match);
+    return found ? *found : NULL;
 }
 
 bool cluster_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile)

@@ -15,8 +15,9 @@
  *         addresses: [192.168.29.61]
  *         roles: [etcd]
  *
- * An address may stand at one node only; names and hostnames too. controlPlaneEndpoint, networking, keys, lifetimes
- * have defaults or may be left out where noted in struct cluster. Two or four etcd members draw a warning.
+ * An address may stand at one node only; names and hostnames too. A node has neither localhost nor 127.0.0.1, ::1, a
+ * multicast or link-local address, nor one of the subnets of pods and services. controlPlaneEndpoint, networking, keys,
+ * lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd members draw a warning.
  * Threads: pure; a cluster is read-only once made.
  */
 #ifndef ENSIGN_POLICIES_CLUSTER_H
@@ -35,23 +36,24 @@ enum etcd_certificates { ETCD_MEMBER, ETCD_SEPARATE }; /* one certificate for se
 
 struct node_entry {
     char name[DNS_NAME_MAX + 1];
-    unsigned roles; /* enum node_role bits */
+    unsigned roles;                 /* enum node_role bits */
     struct alternative_names names; /* hostnames and addresses; without the name itself */
 };
 
 struct cluster {
     char name[CLUSTER_NAME_MAX + 1];
-    unsigned kubernetes_minor;                    /* 20..37 */
-    char endpoint_host[DNS_NAME_MAX + 1];         /* empty when there is none */
+    unsigned kubernetes_minor;            /* 20..37 */
+    char endpoint_host[DNS_NAME_MAX + 1]; /* empty when there is none */
     unsigned endpoint_port;
-    char dns_domain[DNS_NAME_MAX + 1];            /* default cluster.local */
-    struct network service_subnet, pod_subnet;    /* defaults 10.96.0.0/12, 10.244.0.0/16 */
+    char dns_domain[DNS_NAME_MAX + 1];         /* default cluster.local */
+    struct network service_subnet, pod_subnet; /* defaults 10.96.0.0/12, 10.244.0.0/16 */
     enum etcd_topology etcd_topology;
     enum etcd_certificates etcd_certificates;
-    enum key_algorithm authority_algorithm;       /* default ecdsa-p256 */
-    enum key_algorithm certificate_algorithm;     /* what enrolment makes; default ecdsa-p256 */
-    int64_t authority_lifetime_seconds;           /* default 87600h */
-    struct node_entry *nodes;
+    enum key_algorithm authority_algorithm;   /* default ecdsa-p256 */
+    enum key_algorithm certificate_algorithm; /* what enrolment makes; default ecdsa-p256 */
+    int64_t authority_lifetime_seconds;       /* default 87600h */
+    struct node_entry *nodes;                 /* in the order of the file */
+    const struct node_entry **nodes_by_name;
     size_t nodes_count;
     struct bytes document; /* the file as compact JSON with sorted keys: stored, compared, returned by the API */
     char warnings[8][160];

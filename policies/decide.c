@@ -16,27 +16,33 @@ struct inquiry {
 
 /* ---- who may ask ---- */
 
+/* The words whose bits are set. */
+static void words_text(unsigned bits, const char *const *words, char *ret_text, size_t size)
+{
+    ret_text[0] = '\0';
+    for (size_t i = 0; words[i]; i++)
+        if (bits & 1u << i) {
+            size_t used = strlen(ret_text);
+            snprintf(ret_text + used, size - used, "%s%s", used ? ", " : "", words[i]);
+        }
+}
+
 static void caller_check(const struct inquiry *in)
 {
     const struct caller *caller = in->caller;
-    if (!(in->profile->requesters & caller->kind))
-        fault_reason(in->f, "/profile", "this caller may not ask for profile \"%s\"", in->profile->name);
+    if (!(in->profile->requesters & caller->kind)) {
+        char kind[80], allowed[80];
+        words_text(caller->kind, requester_words, kind, sizeof kind);
+        words_text(in->profile->requesters, requester_words, allowed, sizeof allowed);
+        fault_reason(in->f, "/profile", "profile \"%s\" is for %s to ask for; this caller is %s", in->profile->name,
+                     allowed, kind);
+    }
     if (caller->kind != REQUESTER_TOKEN && caller->kind != REQUESTER_NODE)
         return;
     if (!in->subject->cluster || strcmp(in->subject->cluster->name, caller->cluster) != 0)
         fault_reason(in->f, "/cluster", "this caller belongs to cluster \"%s\"", caller->cluster);
     if (strcmp(in->subject->node, caller->node) != 0)
         fault_reason(in->f, "/node", "this caller is for node \"%s\" only", caller->node);
-}
-
-static void roles_text(unsigned roles, char *ret_text, size_t size)
-{
-    ret_text[0] = '\0';
-    for (size_t i = 0; node_role_words[i]; i++)
-        if (roles & 1u << i) {
-            size_t used = strlen(ret_text);
-            snprintf(ret_text + used, size - used, "%s%s", used ? ", " : "", node_role_words[i]);
-        }
 }
 
 /* The profile is for nodes: which one, and does it have the role? */
@@ -57,11 +63,11 @@ static void node_check(struct inquiry *in)
         return;
     }
     char wanted[80], has[80];
-    roles_text(in->profile->node_roles, wanted, sizeof wanted);
-    roles_text(in->node->roles, has, sizeof has);
+    words_text(in->profile->node_roles, node_role_words, wanted, sizeof wanted);
+    words_text(in->node->roles, node_role_words, has, sizeof has);
     if (!(in->node->roles & in->profile->node_roles))
-        fault_reason(in->f, "/profile", "profile \"%s\" is for nodes with the role %s; \"%s\" is %s",
-                     in->profile->name, wanted, in->node->name, has);
+        fault_reason(in->f, "/node", "profile \"%s\" is for nodes with the role %s; \"%s\" has %s", in->profile->name,
+                     wanted, in->node->name, has);
 }
 
 /* ---- what is in it ---- */
@@ -158,7 +164,7 @@ static const char *owner_of_address(const struct inquiry *in, const struct addre
 static void name_refuse(const struct inquiry *in, const char *kind, const char *name, const char *owner)
 {
     fault_reason(in->f, "/csr/subjectAltName", "%s %s %s%s", kind, name,
-                 owner ? "belongs to node " : "is not in the inventory of this node", owner ? owner : "");
+                 owner ? "belongs to node " : "is none that this profile gives", owner ? owner : "");
 }
 
 static void names_check(const struct inquiry *in, const struct alternative_names *granted)

@@ -9,25 +9,26 @@
 /* Who asks, as server/auth found out. */
 struct caller {
     enum requester kind;
-    char name[DNS_NAME_MAX + 1];           /* of the identity; for a token its id in hexadecimal */
-    char cluster[CLUSTER_NAME_MAX + 1];    /* of a token or node, else empty */
-    char node[DNS_NAME_MAX + 1];           /* of a token or node, else empty */
+    char name[DNS_NAME_MAX + 1];        /* of the identity; for a token its id in hexadecimal */
+    char cluster[CLUSTER_NAME_MAX + 1]; /* of a token or node, else empty */
+    char node[DNS_NAME_MAX + 1];        /* of a token or node, else empty */
 };
 
-/* What a profile is applied to. A profile for nodes needs cluster and node; `identity` needs a name; `service` names. */
+/* What a profile is applied to. A profile for nodes needs cluster and node; `identity` needs a name; `service` names.
+ */
 struct subject_of_decision {
-    const struct cluster *cluster;   /* NULL for identity and service */
-    const char *node;                /* the name asked for; "" when none */
-    const char *identity;            /* the common name of a person's or program's identity; "" when none */
+    const struct cluster *cluster; /* NULL for identity and service */
+    const char *node;              /* the name asked for; "" when none */
+    const char *identity;          /* the common name of a person's or program's identity; "" when none */
     const struct alternative_names *service_names; /* NULL but for `service` */
-    int64_t authority_not_after;     /* of the issuing CA */
-    int64_t lifetime_seconds;        /* asked for; 0: the profile's. Shorter is granted, longer refused */
+    int64_t authority_not_after;                   /* of the issuing CA */
+    int64_t lifetime_seconds;                      /* asked for; 0: the profile's. Shorter is granted, longer refused */
 };
 
 struct decision {
     const struct profile *profile; /* borrowed */
     struct certificate_content content;
-    char cluster[CLUSTER_NAME_MAX + 1];   /* CLUSTER_SERVICE for identity and service */
+    char cluster[CLUSTER_NAME_MAX + 1]; /* CLUSTER_SERVICE for identity and service */
     char authority[AUTHORITY_NAME_MAX + 1];
     char node[DNS_NAME_MAX + 1];
     char identity[DNS_NAME_MAX + 1];
@@ -35,8 +36,10 @@ struct decision {
 
 /* keyEncipherment is granted only to RSA keys with serverAuth (RFC 8813 §3; zlint finds it elsewhere).
  * not_before = now - backdate; not_after = now + lifetime, cut to the CA's.
- * Errors: ERR_DENIED (CODE_POLICY_DENIED) with all reasons, pointers "/profile", "/node", "/csr/subject",
- * "/csr/subjectAltName", "/csr/keyUsage", "/csr/extendedKeyUsage", "/csr/extensions", "/csr/publicKey", "/lifetime". */
+ * Key usages asked for are compared with the profile's: a request may ask for keyEncipherment whatever its key.
+ * Errors: ERR_DENIED (CODE_POLICY_DENIED) with all reasons, pointers "/profile", "/cluster", "/node", "/name" (of an
+ * identity), "/csr/subject", "/csr/subjectAltName", "/csr/keyUsage", "/csr/extendedKeyUsage", "/csr/extensions",
+ * "/csr/publicKey", "/lifetime_seconds". */
 MUST_USE enum err decide(const struct profile *profile, const struct caller *caller,
                          const struct subject_of_decision *subject, const struct request *request, int64_t now,
                          struct decision *ret_decision, struct fault *f);

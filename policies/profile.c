@@ -3,20 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies/cluster.h"
 #include "policies/shipped.h"
 #include "policies/words.h"
 
 const char *const node_role_words[] = {"etcd", "control-plane", "worker", "load-balancer", NULL};
 
 /* In the order of the bits of enum requester. */
-static const char *const requester_words[] = {"token", "node", "operator", "admin", "auditor", "service", NULL};
+const char *const requester_words[] = {"token", "node", "operator", "admin", "auditor", "service", NULL};
 static const char *const name_source_words[] = {"node.name", "node.hostnames", "node.addresses", "service.names", NULL};
 
-/* In the order of enum key_algorithm, which begins with KEY_NONE. */
-static const char *const key_words[] = {"none", "ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", NULL};
+/* The authorities of a cluster, and the service's own. */
+static const char *const issuer_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", AUTHORITY_SERVICE, NULL};
 
 static const unsigned leaf_usages = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT;
-static const int64_t backdate_max_seconds = 3600, lifetime_max_seconds = 366 * 86400;
+static const int64_t backdate_max_seconds = 3600, lifetime_min_seconds = 600, lifetime_max_seconds = 366 * 86400;
 
 /* ---- parts of the document ---- */
 
@@ -103,12 +104,12 @@ static void usages_read(const struct node *root, struct profile *profile)
     struct node keys = node_get(root, "keys");
     profile->key_usage = words_read(&usage, NODE_REQUIRED, usage_words);
     profile->extended_key_usage = words_read(&extended, NODE_REQUIRED, extended_usage_words);
-    profile->keys = words_read(&keys, NODE_REQUIRED, key_words);
+    profile->keys = words_read(&keys, NODE_REQUIRED, key_words) << KEY_ECDSA_P256;
     if (profile->key_usage & ~leaf_usages || !(profile->key_usage & USAGE_DIGITAL_SIGNATURE))
         node_error(&usage, "a profile has digitalSignature, and at most keyEncipherment with it");
     if (!profile->extended_key_usage)
         node_error(&extended, "a profile needs serverAuth or clientAuth");
-    if (!profile->keys || profile->keys & 1u << KEY_NONE)
+    if (!profile->keys)
         node_error(&keys, "a profile needs at least one kind of key");
     bool named = profile->names_from || !alternative_names_empty(&profile->names);
     if (profile->extended_key_usage & EXTENDED_SERVER_AUTH && !named)
@@ -120,8 +121,8 @@ static void times_read(const struct node *root, struct profile *profile)
     struct node lifetime = node_get(root, "lifetime");
     struct node backdate = node_get(root, "backdate");
     if (node_duration(&lifetime, NODE_REQUIRED, &profile->lifetime_seconds) &&
-        profile->lifetime_seconds > lifetime_max_seconds)
-        node_error(&lifetime, "a certificate lives 366 days at most");
+        (profile->lifetime_seconds < lifetime_min_seconds || profile->lifetime_seconds > lifetime_max_seconds))
+        node_error(&lifetime, "a certificate lives between 10 minutes and 366 days");
     if (node_duration(&backdate, NODE_REQUIRED, &profile->backdate_seconds) &&
         profile->backdate_seconds > backdate_max_seconds)
         node_error(&backdate, "a certificate is backdated by an hour at most");
@@ -138,29 +139,34 @@ static void audience_read(const struct node *root, struct profile *profile)
         node_error(&requesters, "nobody could ask for this profile");
     unsigned node_sources = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES;
     bool of_node = profile->names_from & node_sources || profile->common_name_from == COMMON_NAME_NODE;
+    bool of_nobody = profile->names_from & NAMES_SERVICE || profile->common_name_from == COMMON_NAME_IDENTITY;
     if (of_node && !profile->node_roles)
         node_error(&roles, "a profile that takes names from a node needs nodeRoles");
+    if (of_nobody && profile->node_roles)
+        node_error(&roles, "a profile of an identity or of the service itself is not for nodes");
     if (profile->requesters & (REQUESTER_TOKEN | REQUESTER_NODE) && !profile->node_roles)
         node_error(&requesters, "a profile without nodeRoles is not for tokens and nodes");
 }
 
 enum err profile_read(const struct document *document, struct profile *ret_profile, struct fault *f)
 {
-    static const char *const keys[] = {"apiVersion", "kind",     "name",     "description",      "issuer",
-                                       "requesters", "nodeRoles", "subject",  "names",            "keyUsage",
-                                       "extendedKeyUsage", "keys", "lifetime", "backdate",        NULL};
+    static const char *const keys[] = {"apiVersion",       "kind",      "name",     "description", "issuer",
+                                       "requesters",       "nodeRoles", "subject",  "names",       "keyUsage",
+                                       "extendedKeyUsage", "keys",      "lifetime", "backdate",    NULL};
     AUTO(profile) profile = {0};
     struct node root = document_root(document, f);
     struct node name = node_get(&root, "name");
     struct node description = node_get(&root, "description");
     struct node issuer = node_get(&root, "issuer");
+    size_t word;
     node_allow(&root, keys);
     document_kind(&root, "Profile");
     if (node_text(&name, NODE_REQUIRED, profile.name, sizeof profile.name) &&
         (!dns_name_valid(profile.name) || strchr(profile.name, '.')))
         node_error(&name, "\"%s\" is no name of lower-case letters, digits and hyphens", profile.name);
     node_text(&description, NODE_REQUIRED, profile.description, sizeof profile.description);
-    node_text(&issuer, NODE_REQUIRED, profile.issuer, sizeof profile.issuer);
+    if (node_word(&issuer, NODE_REQUIRED, issuer_words, &word))
+        strcpy(profile.issuer, issuer_words[word]);
     subject_read(&root, &profile);
     names_read(&root, &profile);
     audience_read(&root, &profile);

@@ -31,27 +31,28 @@
 enum { PROFILE_NAME_MAX = 63, AUTHORITY_NAME_MAX = 31, PROFILES_MAX = 64 };
 
 enum requester { /* bits */
-    REQUESTER_TOKEN = 1 << 0,
-    REQUESTER_NODE = 1 << 1,
-    REQUESTER_OPERATOR = 1 << 2,
-    REQUESTER_ADMIN = 1 << 3,
-    REQUESTER_AUDITOR = 1 << 4,
-    REQUESTER_SERVICE = 1 << 5, /* ensignd for itself */
+                 REQUESTER_TOKEN = 1 << 0,
+                 REQUESTER_NODE = 1 << 1,
+                 REQUESTER_OPERATOR = 1 << 2,
+                 REQUESTER_ADMIN = 1 << 3,
+                 REQUESTER_AUDITOR = 1 << 4,
+                 REQUESTER_SERVICE = 1 << 5, /* ensignd for itself */
 };
 
 enum node_role { /* bits */
-    ROLE_ETCD = 1 << 0,
-    ROLE_CONTROL_PLANE = 1 << 1,
-    ROLE_WORKER = 1 << 2,
-    ROLE_LOAD_BALANCER = 1 << 3,
+                 ROLE_ETCD = 1 << 0,
+                 ROLE_CONTROL_PLANE = 1 << 1,
+                 ROLE_WORKER = 1 << 2,
+                 ROLE_LOAD_BALANCER = 1 << 3,
 };
+extern const char *const requester_words[]; /* "token", "node", "operator", "admin", "auditor", "service", NULL */
 extern const char *const node_role_words[]; /* "etcd", "control-plane", "worker", "load-balancer", NULL */
 
 enum name_source { /* bits: where names come from, besides the literal ones */
-    NAMES_NODE_NAME = 1 << 0,
-    NAMES_NODE_HOSTNAMES = 1 << 1,
-    NAMES_NODE_ADDRESSES = 1 << 2,
-    NAMES_SERVICE = 1 << 3,  /* the service's own --name list */
+                   NAMES_NODE_NAME = 1 << 0,
+                   NAMES_NODE_HOSTNAMES = 1 << 1,
+                   NAMES_NODE_ADDRESSES = 1 << 2,
+                   NAMES_SERVICE = 1 << 3, /* the service's own --name list */
 };
 
 enum common_name_source { COMMON_NAME_LITERAL, COMMON_NAME_NODE, COMMON_NAME_IDENTITY };

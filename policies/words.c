@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+const char *const key_words[] = {"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096", NULL};
+
 unsigned words_read(const struct node *list, enum node_presence presence, const char *const *words)
 {
     unsigned bits = 0;

@@ -29,7 +29,7 @@ static enum err body_document(struct span body, struct document **ret_document, 
 }
 
 /* What was wrong in the cluster document, as places in the body. */
-static void reasons_move(struct fault *f)
+static enum err cluster_invalid(struct fault *f)
 {
     for (size_t i = 0; i < f->reasons_count; i++) {
         struct fault_reason *reason = &f->reasons[i];
@@ -37,6 +37,7 @@ static void reasons_move(struct fault *f)
         memcpy(inner, reason->pointer, sizeof inner);
         snprintf(reason->pointer, sizeof reason->pointer, "/cluster%.151s", inner);
     }
+    return fault_set(f, CODE_INVALID, "this is not a valid cluster");
 }
 
 static enum err answer_create(struct app *app, const struct http_request *request, struct http_response *ret_response,
@@ -48,7 +49,7 @@ static enum err answer_create(struct app *app, const struct http_request *reques
     const struct cluster *cluster = NULL;
     enum err err = cluster_create(app->ca, &request->caller, document, &created, &cluster, f);
     if (err == ERR_INPUT)
-        reasons_move(f);
+        return cluster_invalid(f);
     TRY(err);
     *ret_response = http_json(created ? 201 : 200, json_cluster(app->ca, cluster, true));
     if (created)

@@ -31,7 +31,9 @@ static void path_read(const struct node *node, enum node_presence presence, cons
     const char *text = NULL;
     if (!node_string(node, presence, &text))
         return;
-    int length = *text == '/' ? snprintf(ret_path, size, "%s", text) : snprintf(ret_path, size, "%s/%s", folder, text);
+    const char *name = strcmp(text, ".") == 0 ? "" : text; /* the folder itself, which has a better name than "x/." */
+    int length = *text == '/' ? snprintf(ret_path, size, "%s", text)
+                              : snprintf(ret_path, size, "%s%s%s", folder, *name ? "/" : "", name);
     if (!*text || (size_t)length >= size)
         node_error(node, "must be a path of 1 to %zu bytes, with its folder", size - 1);
 }

@@ -79,38 +79,48 @@ static void answer_observe(struct app *app, const struct http_request *request, 
 
 /* ---- its own certificate ---- */
 
-static enum err tls_current(struct server *server, struct tls *ret_tls, struct fault *f)
+/* The certificate in the state folder; a new one when that is missing, not valid or due. A due one that cannot be
+ * renewed goes on serving. */
+static enum err tls_current(const struct server *server, struct tls *ret_tls, struct fault *f)
 {
+    AUTO(tls) old = {0};
     struct fault why = {0};
     int64_t now = ca_now(server->app.ca);
     const char *state = server->serve->config->state;
-    if (tls_load(state, ret_tls, &why) == OK) {
-        if (now < ret_tls->not_after && now >= ret_tls->not_before)
+    bool usable = tls_load(state, &old, &why) == OK && now >= old.not_before && now <= old.not_after;
+    if (!usable)
+        return tls_renew(server->app.ca, state, ret_tls, f);
+    if (now >= tls_renewal_time(&old)) {
+        fault_clear(&why);
+        if (tls_renew(server->app.ca, state, ret_tls, &why) == OK)
             return OK;
-        tls_cleanup(ret_tls);
-        *ret_tls = (struct tls){0};
+        log_fault(LOG_LEVEL_ERROR, "cannot renew the TLS certificate", &why);
     }
-    log_message(LOG_LEVEL_WARNING, "the TLS certificate is missing or not valid now: making a new one");
-    return tls_renew(server->app.ca, state, ret_tls, f);
-}
-
-static enum err tls_replace(struct server *server, struct fault *f)
-{
-    AUTO(tls) tls = {0};
-    TRY(tls_renew(server->app.ca, server->serve->config->state, &tls, f));
-    TRY(http_server_tls(server->app.http, bytes_span(&tls.chain_pem), bytes_span(&tls.key_pem), f));
-    server->renewal_time = tls_renewal_time(&tls);
-    log_message(LOG_LEVEL_INFO, "renewed the TLS certificate");
+    *ret_tls = old;
+    old = (struct tls){0};
     return OK;
 }
 
+static enum err tls_look(struct server *server, struct fault *f)
+{
+    AUTO(tls) tls = {0};
+    TRY(tls_current(server, &tls, f));
+    if (tls_renewal_time(&tls) != server->renewal_time)
+        log_message(LOG_LEVEL_INFO, "changed to a new TLS certificate");
+    server->renewal_time = tls_renewal_time(&tls);
+    return http_server_tls(server->app.http, bytes_span(&tls.chain_pem), bytes_span(&tls.key_pem), f);
+}
+
 /* Sleeps until the certificate is due, somebody asks, or the server stops. False when it stops. */
-static bool renewal_wait(struct server *server, int64_t seconds)
+static bool renewal_wait(struct server *server)
 {
     struct timespec until;
     int status = 0;
+    int64_t seconds = server->renewal_time - ca_now(server->app.ca);
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds < 1 ? 1 : seconds < RENEWAL_LOOK_SECONDS ? seconds : RENEWAL_LOOK_SECONDS;
+    until.tv_sec += seconds < RENEWAL_RETRY_SECONDS  ? RENEWAL_RETRY_SECONDS
+                    : seconds < RENEWAL_LOOK_SECONDS ? seconds
+                                                     : RENEWAL_LOOK_SECONDS;
     pthread_mutex_lock(&server->mutex);
     while (!server->look && !server->stopping && status != ETIMEDOUT)
         status = pthread_cond_timedwait(&server->changed, &server->mutex, &until);
@@ -123,18 +133,10 @@ static bool renewal_wait(struct server *server, int64_t seconds)
 static void *renewer_run(void *context)
 {
     struct server *server = context;
-    int64_t wait = server->renewal_time - ca_now(server->app.ca);
-    while (renewal_wait(server, wait)) {
+    while (renewal_wait(server)) {
         struct fault fault = {0};
-        wait = server->renewal_time - ca_now(server->app.ca);
-        if (wait > 0)
-            continue;
-        if (tls_replace(server, &fault) == OK) {
-            wait = server->renewal_time - ca_now(server->app.ca);
-        } else {
-            log_fault(LOG_LEVEL_ERROR, "cannot renew the TLS certificate", &fault);
-            wait = RENEWAL_RETRY_SECONDS;
-        }
+        if (tls_look(server, &fault) != OK)
+            log_fault(LOG_LEVEL_ERROR, "the TLS certificate cannot be used", &fault);
     }
     return NULL;
 }

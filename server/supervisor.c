@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/channel.h"
@@ -88,6 +89,18 @@ static long lock_holder(const char *state)
     return atol(bytes_text(&text));
 }
 
+/* When a supervisor is killed its children hold the lock for the moment that they need to die: that is waited for. */
+static bool lock_take(int fd)
+{
+    static const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    for (int turns = 0; turns < 100; turns++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 enum err state_lock(const char *state, int *ret_fd, struct fault *f)
 {
     char path[PATH_SIZE];
@@ -97,7 +110,7 @@ enum err state_lock(const char *state, int *ret_fd, struct fault *f)
         return fault_set(f, CODE_NOT_FOUND, "%s is not a state folder of ensignd: make one with ensignd init", state);
     if (fd < 0)
         return fault_errno(f, "cannot open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_take(fd)) {
         close(fd);
         return fault_set(f, CODE_CONFLICT, "another ensignd (process %ld) runs on %s: stop it first",
                          lock_holder(state), state);
@@ -155,7 +168,6 @@ static void child_note(struct supervisor *supervisor, struct child *child)
     child->started = clock_milliseconds();
     if (run_write(supervisor->config->state, child->pid_file, child->process.pid, &fault) != OK)
         log_fault(LOG_LEVEL_WARNING, "cannot write a pid file", &fault);
-    log_message(LOG_LEVEL_INFO, "started the %s, process %d", child->process.name, child->process.pid);
 }
 
 /* The server takes the channel as soon as there are both. */
@@ -218,11 +230,12 @@ static enum err child_start(struct supervisor *supervisor, struct child *child, 
     return child == &supervisor->signer ? signer_start(supervisor, f) : server_start(supervisor, f);
 }
 
-/* A child that dies young again and again is given growing pauses; otherwise the next one starts at once. */
-static void child_schedule(struct child *child)
+/* A child that dies young again and again is given growing pauses; otherwise the next one starts at once. A signer that
+ * ends well has only lost its server. */
+static void child_schedule(struct child *child, bool well)
 {
     int64_t now = clock_milliseconds();
-    bool young = now - child->started < SHORT_LIFE_MILLISECONDS;
+    bool young = !well && now - child->started < SHORT_LIFE_MILLISECONDS;
     child->due = true;
     child->start_at = now + (young ? child->pause : 0);
     int longer = child->pause ? child->pause * 2 : PAUSE_MIN_MILLISECONDS;
@@ -235,6 +248,7 @@ static void child_said(struct supervisor *supervisor, struct child *child)
     struct fault fault = {0};
     if (process_ready(&child->process, &fault) == OK) {
         child->was_ready = true;
+        log_message(LOG_LEVEL_INFO, "the %s is ready, process %d", child->process.name, child->process.pid);
         if (child == &supervisor->server) {
             log_message(LOG_LEVEL_INFO, "serving on port %u of %s", supervisor->port, supervisor->config->listen_host);
             sd_notifyf(0, "READY=1\nSTATUS=Serving on port %u", supervisor->port);
@@ -254,17 +268,15 @@ static void child_ended(struct supervisor *supervisor, struct child *child, int 
 {
     if (child->process.ready_fd >= 0)
         child_said(supervisor, child);
-    if (!supervisor->stopping) {
-        if (WIFSIGNALED(status))
-            log_message(LOG_LEVEL_ERROR, "the %s was killed by signal %d", child->process.name, WTERMSIG(status));
-        else
-            log_message(LOG_LEVEL_ERROR, "the %s ended with status %d", child->process.name, WEXITSTATUS(status));
-    }
+    if (WIFSIGNALED(status))
+        log_message(LOG_LEVEL_ERROR, "the %s was killed by signal %d", child->process.name, WTERMSIG(status));
+    else if (status != 0 && !supervisor->stopping)
+        log_message(LOG_LEVEL_ERROR, "the %s ended with status %d", child->process.name, WEXITSTATUS(status));
     child->process.pid = 0;
     run_remove(supervisor->config->state, child->pid_file);
     if (child == &supervisor->server)
         fd_close(&supervisor->control_fd);
-    child_schedule(child);
+    child_schedule(child, status == 0);
 }
 
 static void children_reap(struct supervisor *supervisor)

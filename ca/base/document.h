@@ -57,7 +57,12 @@ bool node_present(const struct node *node);
 /* The word of the NULL-terminated list that is closest in spelling; NULL when none is close. */
 const char *word_closest(const char *word, const char *const *words);
 
-/* Adds a reason at the place of node (for an absent node: at its parent). */
+/* Where the node stands: "file:line:column" of a YAML document, the pointer (RFC 6901) of a JSON text. An absent node
+ * of a YAML document stands where its parent does. */
+enum { PLACE_TEXT_SIZE = 160 };
+void node_place(const struct node *node, char ret_text[PLACE_TEXT_SIZE]);
+
+/* Adds a reason at the place of node. */
 void node_error(const struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Not an object, or a key that is not in the NULL-terminated list: an error each, with the closest known key. */

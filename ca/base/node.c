@@ -62,10 +62,15 @@ static void node_where(const struct node *node, bool at_key, char *ret_text, siz
         snprintf(ret_text, size, "%s", bytes_text(&pointer));
 }
 
+void node_place(const struct node *node, char ret_text[PLACE_TEXT_SIZE])
+{
+    node_where(node, false, ret_text, PLACE_TEXT_SIZE);
+}
+
 void node_error(const struct node *node, const char *format, ...)
 {
-    char where[160], text[320];
-    node_where(node, false, where, sizeof where);
+    char where[PLACE_TEXT_SIZE], text[320];
+    node_place(node, where);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -121,7 +126,7 @@ static bool word_known(const char *word, const char *const *words)
 
 static void node_unknown(const struct node *object, const char *key, const char *const *keys)
 {
-    char where[160];
+    char where[PLACE_TEXT_SIZE];
     struct node node = node_get(object, key);
     node_where(&node, true, where, sizeof where);
     const char *closest = word_closest(key, keys);

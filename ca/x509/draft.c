@@ -1,5 +1,6 @@
 #include "ca/x509/draft.h"
 
+#include <openssl/err.h>
 #include <sodium.h>
 #include <string.h>
 #include <time.h>
@@ -280,6 +281,7 @@ static enum err draft_read(struct span der, struct draft *draft, struct fault *f
     TRY(distinguished_name_decode(der_locate(der, tbs->subject), &draft->content.subject, f));
     usages_read(tbs->extensions, &draft->content);
     key_identifiers_read(tbs->extensions, draft);
+    ERR_clear_error(); /* of extensions that did not parse */
     return names_read(tbs->extensions, &draft->content.names, f);
 }
 
@@ -305,9 +307,10 @@ static enum err draft_check(const struct draft *draft, struct fault *f)
     TRY(distinguished_name_decode(draft->issuer_name, &issuer, f));
     if (distinguished_name_empty(&issuer))
         return fault_set(f, CODE_INVALID, "an issuer without a name (RFC 5280 §4.1.2.4)");
-    uint8_t identifier[KEY_IDENTIFIER_SIZE];
-    TRY(spki_key_identifier(draft->spki, identifier, f));
-    if (!draft->has_subject_key_identifier || memcmp(identifier, draft->subject_key_identifier, sizeof identifier) != 0)
+    struct public_key key;
+    TRY(public_key_read(draft->spki, &key, f));
+    if (!draft->has_subject_key_identifier ||
+        memcmp(key.key_identifier, draft->subject_key_identifier, KEY_IDENTIFIER_SIZE) != 0)
         return fault_set(f, CODE_INVALID, "a subjectKeyIdentifier that is not that of the key (RFC 7093 §2)");
     return OK;
 }

@@ -163,7 +163,9 @@ static enum err rsa_evp(const RSA_NUMBERS *rsa, EVP_PKEY **ret_key, struct fault
     return evp_make("RSA", numbers, ret_key, f);
 }
 
-/* ---- judging ---- */
+/* ---- judging ----
+ *
+ * Without a ret_evp only the form is looked at: a point may be off its curve, an RSA key of a good size weak. */
 
 /* The form of an elliptic curve point (SEC 1 §2.3.3); whether it is on the curve shows when OpenSSL makes the key. */
 static enum err point_judge(enum key_algorithm algorithm, struct span point, EVP_PKEY **ret_evp, struct fault *f)
@@ -176,7 +178,7 @@ static enum err point_judge(enum key_algorithm algorithm, struct span point, EVP
     if (point.size != 1 + 2 * coordinate || point.data[0] != 4)
         return fault_set(f, CODE_MALFORMED_CSR, "not an uncompressed point of the curve %s (RFC 5480 §2.2)",
                          algorithms[algorithm].curve);
-    if (ec_evp(algorithm, point, ret_evp, f) != OK)
+    if (ret_evp && ec_evp(algorithm, point, ret_evp, f) != OK)
         return fault_set(f, CODE_WEAK_KEY, "the public key is not a point on the curve %s",
                          algorithms[algorithm].curve);
     return OK;
@@ -206,10 +208,15 @@ static enum err rsa_key_judge(int parameter_type, struct span bits, enum key_alg
     CLEANUP(RSA_NUMBERS_auto) RSA_NUMBERS *rsa = der_decode(bits, ASN1_ITEM_rptr(RSA_NUMBERS));
     if (parameter_type != V_ASN1_NULL || !rsa)
         return fault_set(f, CODE_MALFORMED_CSR, "not an RSA public key in DER (RFC 8017 §A.1.1, RFC 3279 §2.3.1)");
-    TRY(rsa_judge(rsa->n, rsa->e, f));
+    if (ret_evp)
+        TRY(rsa_judge(rsa->n, rsa->e, f));
     TRY(fault_if_reasons(f, CODE_WEAK_KEY, "the RSA key is weak: make a new one"));
-    TRY(rsa_evp(rsa, ret_evp, f));
-    *ret_algorithm = algorithm_find(BN_num_bits(rsa->n), 0);
+    enum key_algorithm algorithm = algorithm_find(BN_num_bits(rsa->n), 0);
+    if (algorithm == KEY_NONE)
+        return fault_set(f, CODE_WEAK_KEY, "an RSA key of %d bits", BN_num_bits(rsa->n));
+    if (ret_evp)
+        TRY(rsa_evp(rsa, ret_evp, f));
+    *ret_algorithm = algorithm;
     return OK;
 }
 
@@ -233,22 +240,6 @@ static enum err spki_judge(const SPKI *spki, struct span bits, enum key_algorith
     }
 }
 
-static void key_identifier_make(struct span bits, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE])
-{
-    uint8_t hash[SHA256_SIZE];
-    crypto_hash_sha256(hash, bits.data, bits.size);
-    memcpy(ret_identifier, hash, KEY_IDENTIFIER_SIZE);
-}
-
-enum err spki_key_identifier(struct span der, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE], struct fault *f)
-{
-    CLEANUP(SPKI_auto) SPKI *spki = NULL;
-    struct span bits;
-    TRY(spki_decode(der, &spki, &bits, f));
-    key_identifier_make(bits, ret_identifier);
-    return OK;
-}
-
 /* The key, and the EVP_PKEY that judging it made anyway. */
 static enum err key_parse(struct span der, struct public_key *ret_key, EVP_PKEY **ret_evp, struct fault *f)
 {
@@ -257,7 +248,9 @@ static enum err key_parse(struct span der, struct public_key *ret_key, EVP_PKEY 
     TRY(spki_decode(der, &spki, &bits, f));
     struct public_key key = {.spki = der};
     TRY(spki_judge(spki, bits, &key.algorithm, ret_evp, f));
-    key_identifier_make(bits, key.key_identifier);
+    uint8_t hash[SHA256_SIZE];
+    crypto_hash_sha256(hash, bits.data, bits.size);
+    memcpy(key.key_identifier, hash, KEY_IDENTIFIER_SIZE);
     crypto_hash_sha256(key.spki_sha256, der.data, der.size);
     *ret_key = key;
     return OK;
@@ -267,6 +260,11 @@ enum err public_key_parse(struct span spki, struct public_key *ret_key, struct f
 {
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *evp = NULL;
     return key_parse(spki, ret_key, &evp, f);
+}
+
+enum err public_key_read(struct span spki, struct public_key *ret_key, struct fault *f)
+{
+    return key_parse(spki, ret_key, NULL, f);
 }
 
 enum err public_key_evp(const struct public_key *key, EVP_PKEY **ret_key, struct fault *f)

@@ -42,8 +42,9 @@ struct public_key {
  * ERR_UNSUPPORTED  a key that is neither RSA nor on an elliptic curve (Ed25519, which kubeadm refuses) */
 MUST_USE enum err public_key_parse(struct span spki, struct public_key *ret_key, struct fault *f);
 
-/* The key identifier alone, of a key that need not be a good one. */
-MUST_USE enum err spki_key_identifier(struct span spki, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE], struct fault *f);
+/* Parses without the costly part of judging: the form, the curve or the size are right, but the key may be weak. For
+ * the signer, whose drafts hold keys that were judged when their requests came in. */
+MUST_USE enum err public_key_read(struct span spki, struct public_key *ret_key, struct fault *f);
 
 /* An EVP_PKEY of a key that public_key_parse() accepted. */
 MUST_USE enum err public_key_evp(const struct public_key *key, EVP_PKEY **ret_key, struct fault *f);

@@ -92,9 +92,7 @@ static void keys_load(struct search *search, const char *state, const char *seal
     key_prefix('a', &from);
     key_prefix_end('a', &to);
     snprintf(config.path, sizeof config.path, "%s", seal_key);
-    char database[4096];
-    snprintf(database, sizeof database, "%s/db", state);
-    if (seal_open(&config, state, &search->seal, &f) != OK || ca_store_open(database, &store, &f) != OK ||
+    if (seal_open(&config, state, &search->seal, &f) != OK || ca_store_open(state, &store, &f) != OK ||
         store_scan(store, bytes_span(&from), bytes_span(&to), false, authority_row, search, &f) != OK)
         stop(&f);
     store_close(store);

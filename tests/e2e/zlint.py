@@ -10,6 +10,9 @@ from lib.service import Client, ROOT, Service, run
 ZLINT = ROOT / 'build/tools/zlint/usr/bin/zlint'
 # Rules of the web's CAs, of e-mail and of eIDAS do not apply to a cluster's own CAs.
 EXCLUDED = 'CABF_BR,CABF_EV,CABF_SMIME_BR,Apple,Mozilla,ETSI_ESI'
+# A notice about names that are a public suffix themselves. Single-label names (localhost, a node called etcdone) are what
+# etcd and Kubernetes need.
+ACCEPTED = {'n_san_iana_pub_suffix_empty'}
 ALGORITHMS = ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']
 ETCD_PROFILES = ['etcd-member', 'etcd-server', 'etcd-peer', 'etcd-healthcheck-client', 'node-identity']
 CERTIFICATES_MIN, LINTS_MIN = 200, 100
@@ -20,7 +23,7 @@ def findings(pem_path):
     out = run(ZLINT, '-excludeSources', EXCLUDED, pem_path).stdout
     results = {name: result['result'] for name, result in json.loads(out).items()}
     ran = [name for name, result in results.items() if result not in ('NA', 'NE')]
-    return [name for name in ran if results[name] != 'pass'], len(results)
+    return [name for name in ran if results[name] != 'pass' and name not in ACCEPTED], len(results)
 
 
 def make_keys(folder):
@@ -79,7 +82,7 @@ def main():
         lint(admin.get('/v1/clusters/ensign/authorities/service-ca/bundle')[1].decode(), 'service CA')
 
         bad = service.folder / 'bad.pem'
-        run('openssl', 'req', '-x509', '-newkey', 'rsa:1024', '-nodes', '-days', '9000', '-subj', '/C=Xxx/CN=', '-keyout',
+        run('openssl', 'req', '-x509', '-newkey', 'rsa:1024', '-nodes', '-days', '9000', '-subj', '/CN=*.bad', '-keyout',
             service.folder / 'bad.key', '-out', bad, '-addext', 'keyUsage=keyEncipherment,keyCertSign')
         control, _ = findings(bad)
     print('\n'.join(sorted(set(wrong))[:40]))

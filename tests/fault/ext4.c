@@ -1,6 +1,7 @@
 #include "tests/fault/ext4.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +16,12 @@
 
 #define IOCTL_SHUTDOWN _IOR('X', 125, uint32_t)
 enum { SHUTDOWN_WITHOUT_LOG_FLUSH = 2 };
+
+void mounts_private(void)
+{
+    if (unshare(CLONE_NEWNS) == 0)
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
 
 /* Errors go nowhere: that something is not permitted here is told by the caller. */
 static bool run(const char *const *arguments)

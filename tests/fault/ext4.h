@@ -11,6 +11,9 @@ struct ext4 {
     bool mounted;
 };
 
+/* What this process mounts from now on ends with it, however that is. */
+void mounts_private(void);
+
 /* A new one, mounted. False: not permitted here, and nothing is left behind. */
 bool ext4_make(unsigned mebibytes, struct ext4 *ret_disk);
 bool ext4_mount(struct ext4 *disk);

@@ -5,7 +5,6 @@ import unittest
 import der
 from keys import Key, openssl
 from lib import audit
-from lib.service import wait_for
 from world import Case, Token, cluster_document, issue
 
 CERTIFICATE_MEMBERS = {
@@ -31,7 +30,7 @@ class Clusters(Case):
 
     def test_another_document_conflicts(self):
         document = cluster_document()
-        document['nodes'].pop()
+        del document['nodes'][2]
         self.refused(self.admin, 'POST', '/v1/clusters', 409, 'conflict', {'cluster': document})
         self.assertEqual(len(self.admin.get('/v1/clusters/vagrant')[1]['document']['nodes']), 4)
 
@@ -154,15 +153,8 @@ class Certificates(Case):
         year = self.issued(self.admin, der.request(Key()), node='etcdone')
         self.assertLess(answer['not_after'], year['not_after'])
         refused = self.not_issued(self.admin, der.request(Key()), 403, 'policy_denied', node='etcdone',
-                                  lifetime_seconds=100 * 365 * 86400 // 2)
-        self.assertIn('/lifetime', self.pointers(refused))
-
-    def test_expired_certificate_is_nobody(self):
-        brief = self.world.identity_client('auditor', 'brief', lifetime_seconds=2)
-        wait_for('an identity to expire', lambda: brief.get('/v1/whoami')[0] == 401)
-        self.refused(brief, 'GET', '/v1/whoami', 401, 'unauthenticated')
-        expired = audit.certificates(self.admin, '&state=expired')
-        self.assertIn('brief', {item['identity'] for item in expired.values()})
+                                  lifetime_seconds=366 * 86400)
+        self.assertEqual({'/lifetime_seconds'}, self.pointers(refused))
 
     def test_malformed_serials(self):
         for serial in ('1', '0' * 39, '0' * 41, 'g' * 40):
@@ -303,4 +295,4 @@ class Tokens(Case):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    unittest.main(warnings='ignore')

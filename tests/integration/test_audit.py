@@ -125,4 +125,4 @@ class Log(Case):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    unittest.main(warnings='ignore')

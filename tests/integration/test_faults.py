@@ -78,4 +78,4 @@ class ServerKilled(Case):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    unittest.main(warnings='ignore')

@@ -15,8 +15,8 @@ UPN = der.oid('1.3.6.1.4.1.311.20.2.3') + tlv(0xa0, tlv(der.UTF8, b'root@example
 EXCESS = [
     ('CA:TRUE', [extension(der.BASIC_CONSTRAINTS, tlv(der.SEQUENCE, b'\x01\x01\xff'), True)], '/csr/extensions'),
     ('keyCertSign', [extension(der.KEY_USAGE, bytes.fromhex('03020204'), True)], '/csr/keyUsage'),
-    ('codeSigning', [der.extended_key_usage(der.CODE_SIGNING)], '/csr/extendedKeyUsage'),
-    ('any extended key usage', [der.extended_key_usage('2.5.29.37.0')], '/csr/extendedKeyUsage'),
+    ('codeSigning', [der.extended_key_usage(der.CODE_SIGNING)], '/csr/extensions'),
+    ('any extended key usage', [der.extended_key_usage('2.5.29.37.0')], '/csr/extensions'),
     ('name constraints', [extension(der.NAME_CONSTRAINTS, tlv(der.SEQUENCE))], '/csr/extensions'),
     ('an unknown extension', [extension('1.2.3.4.5', b'\x05\0')], '/csr/extensions'),
     ("another node's name", [alternative_names((der.DNS_NAME, b'etcdtwo'))], '/csr/subjectAltName'),
@@ -101,9 +101,18 @@ class Requests(Case):
     def test_all_excess_is_told_at_once(self):
         csr = der.request(Key(), name(attribute(der.COMMON_NAME, b'etcdtwo')),
                           [extensions[0] for what, extensions, _ in EXCESS
-                           if what in ('CA:TRUE', 'keyCertSign', 'codeSigning', "another node's address")])
-        self.assertEqual(self.pointers(self.denied(csr)), {'/csr/subject', '/csr/extensions', '/csr/keyUsage',
-                                                           '/csr/extendedKeyUsage', '/csr/subjectAltName'})
+                           if what in ('CA:TRUE', 'keyCertSign', "another node's address")])
+        self.assertEqual(self.pointers(self.denied(csr)),
+                         {'/csr/subject', '/csr/extensions', '/csr/keyUsage', '/csr/subjectAltName'})
+
+    def test_client_is_no_server(self):
+        self.client = self.world.token_client('masterone')
+        csr = der.request(Key(), extensions=[der.extended_key_usage(der.SERVER_AUTH, der.CLIENT_AUTH),
+                                             alternative_names((der.DNS_NAME, b'masterone'))])
+        self.assertEqual(self.pointers(self.denied(csr, 'apiserver-etcd-client')),
+                         {'/csr/extendedKeyUsage', '/csr/subjectAltName'})
+        answer = self.issued(self.client, der.request(Key()), 'apiserver-etcd-client')
+        self.assertEqual((answer['extended_key_usage'], answer['dns'], answer['addresses']), (['clientAuth'], [], []))
 
     def test_after_refusals_the_token_is_good_still(self):
         self.denied(der.request(Key(), extensions=EXCESS[0][1]))
@@ -180,4 +189,4 @@ class Requests(Case):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    unittest.main(warnings='ignore')

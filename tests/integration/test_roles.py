@@ -158,4 +158,4 @@ class Roles(Case):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    unittest.main(warnings='ignore')

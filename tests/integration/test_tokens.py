@@ -19,7 +19,7 @@ from lib.service import Client, Service, run, wait_for, ENSIGN
 from world import Case, Token, issue
 
 RACERS = 100
-TOKEN_LIFETIME_MIN = 60
+LIFETIME_MIN = 60  # seconds, of tokens and certificates
 
 
 def whoami(world, text):
@@ -146,12 +146,19 @@ class End(Case):
         self.not_issued(client, der.request(key), 401, 'unauthenticated')
 
     def test_expired(self):
+        """A token and an identity: good while they live, and nothing afterwards."""
         made = time.monotonic()
-        client = Client(self.world.service, token=self.world.new_token(ttl_seconds=TOKEN_LIFETIME_MIN).text())
-        self.assertEqual(client.get('/v1/whoami')[0], 200)
-        wait_for('the token to expire', lambda: client.get('/v1/whoami')[0] == 401, TOKEN_LIFETIME_MIN + 10)
-        self.assertGreater(time.monotonic() - made, TOKEN_LIFETIME_MIN - 2)
+        brief = self.world.identity_client('auditor', 'brief', lifetime_seconds=LIFETIME_MIN)
+        client = Client(self.world.service, token=self.world.new_token(ttl_seconds=LIFETIME_MIN).text())
+        for caller in (brief, client):
+            self.assertEqual(caller.get('/v1/whoami')[0], 200)
+        for caller in (brief, client):
+            wait_for('it to expire', lambda: caller.get('/v1/whoami')[0] == 401, LIFETIME_MIN + 10)
+            self.assertGreater(time.monotonic() - made, LIFETIME_MIN - 2)
+            self.refused(caller, 'GET', '/v1/whoami', 401, 'unauthenticated')
         self.not_issued(client, der.request(Key()), 401, 'unauthenticated')
+        expired = audit.certificates(self.admin, '&state=expired')
+        self.assertEqual({item['identity'] for item in expired.values()}, {'brief'})
 
 
 class FalseService(Case):
@@ -289,4 +296,4 @@ def p256_scalars(plain):
 
 
 if __name__ == '__main__':
-    unittest.main()
+    unittest.main(warnings='ignore')

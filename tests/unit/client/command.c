@@ -46,7 +46,8 @@ static void test_refused(void **state)
         {{"token", "create"}, "needs --cluster NAME"},
         {{"token", "create", "--cluster"}, "option --cluster needs a value"},
         {{"token", "create", "--clutser", "c"}, "did you mean --cluster"},
-        {{"token", "create", "--clus", "c"}, "did you mean --cluster"},
+        {{"token", "create", "--cluste", "c"}, "did you mean --cluster"}, /* no abbreviations */
+        {{"token", "create", "--clu", "c"}, "unknown option --clu"},
         {{"token", "create", "--profile", "p"}, "unknown option --profile"},
         {{"token", "create", "-x"}, "unknown option -x"},
         {{"token", "create", "--cluster", "c", "extra"}, "usage: ensign token create"},

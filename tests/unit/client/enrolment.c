@@ -430,6 +430,7 @@ static int library_start(void **state)
 {
     (void)state;
     umask(0);
+    signal(SIGPIPE, SIG_IGN); /* as the program does */
     return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -1;
 }
 

@@ -79,6 +79,7 @@ int signer_start(const struct house *house, pid_t *ret_pid)
     close(ready[1]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
     assert_int_equal(byte, 'R');
+    assert_int_equal(read(ready[0], &byte, 1), 0); /* closed: from now on it only serves */
     close(ready[0]);
     return channel[0];
 }

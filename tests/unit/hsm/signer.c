@@ -117,6 +117,26 @@ static void test_batches(void **state)
         authority_cleanup(&authorities[i]);
 }
 
+/* The memory of the signer grows and shrinks: whatever the C library does then must be among the permitted calls. */
+static void test_load_comes_and_goes(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 40, LARGE = 500 };
+    struct fault f = {0};
+    CLEANUP(authority_cleanup) struct authority authority;
+    authority_make(signer, KEY_ECDSA_P256, &authority);
+    CLEANUP(batch_cleanup) struct batch batch;
+    batch_make(&authority, 1, LARGE, &batch);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        size_t count = round % 2 ? 1 : LARGE;
+        assert_ok(signer_sign(signer, batch.signings, count, &f), &f);
+        for (size_t i = 0; i < count; i++) {
+            assert_ok(batch.signings[i].err, batch.signings[i].fault);
+            bytes_free(&batch.signings[i].certificate);
+        }
+    }
+}
+
 /* Bad in different ways, each alone. */
 static void test_bad_signings_fail_alone(void **state)
 {
@@ -475,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_load_comes_and_goes),
         cmocka_unit_test(test_bad_signings_fail_alone),
         cmocka_unit_test(test_callers_at_once),
         cmocka_unit_test(test_killed_and_replaced),

@@ -57,11 +57,10 @@ static void test_everything(void **state)
                                       "log: {level: debug}\nlimits: {connections: 10, connectionsPerAddress: 5}\n",
                                  &config, &fault),
                      OK);
-    snprintf(wanted, sizeof wanted, "%s/.", folder);
-    assert_string_equal(config.state, wanted);
+    assert_string_equal(config.state, folder);
     snprintf(wanted, sizeof wanted, "%s/p", folder);
     assert_string_equal(config.seal.path, wanted);
-    snprintf(wanted, sizeof wanted, "%s/./s.sock", folder);
+    snprintf(wanted, sizeof wanted, "%s/s.sock", folder);
     assert_string_equal(config.socket, wanted);
     assert_string_equal(config.listen_host, "::1");
     assert_int_equal(config.listen_port, 0);

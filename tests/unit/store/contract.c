@@ -368,7 +368,7 @@ static void *increment(void *context)
     for (int done = 0; done < INCREMENTS;) {
         struct fault f = {0};
         uint64_t revision = 0;
-        char text[16];
+        char text[24];
         snprintf(text, sizeof text, "%ld", number_of(counting->store, "left", &revision) + 1);
         struct expectation expectation = {span_text("left"), revision};
         struct write writes[] = {{.key = span_text("left"), .value = span_text(text)},

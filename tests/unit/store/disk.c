@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -281,16 +280,9 @@ static void a_read_only_disk_is_told_at_the_start(void **state)
     tmpfs_remove(folder);
 }
 
-/* Mounts of our own, which end with us, however that is. */
-static void mounts_separate(void)
-{
-    if (unshare(CLONE_NEWNS) == 0)
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
-}
-
 int main(void)
 {
-    mounts_separate();
+    mounts_private();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_tmpfs_is_told),
         cmocka_unit_test(a_full_ext4_is_told),

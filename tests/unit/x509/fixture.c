@@ -2,6 +2,7 @@
 
 #include <openssl/rsa.h>
 #include <stdio.h>
+#include <string.h>
 
 struct fault fault;
 
@@ -105,4 +106,80 @@ void extension_request_append(struct bytes *out, struct span extensions)
     tlv(&attribute, 0x06, RAW("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e"));
     bytes_append_span(&attribute, bytes_span(&values));
     tlv(out, 0x30, bytes_span(&attribute));
+}
+
+void extension_csr(struct span oid, bool critical, struct span value, struct bytes *out)
+{
+    AUTO(bytes) extensions = {0}, attributes = {0};
+    extension_append(&extensions, oid, critical, value);
+    extension_request_append(&attributes, bytes_span(&extensions));
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){.attributes = bytes_span(&attributes)}, out);
+}
+
+void expect_excess(const char *label, struct span der, const char *text)
+{
+    AUTO(request) request = {0};
+    enum err err = request_parse(der, &request, &fault);
+    if (err != OK)
+        fail_msg("%s: %s", label, fault.text);
+    if (request.excess_count != (text ? 1 : 0))
+        fail_msg("%s: %zu excesses, the first: %s", label, request.excess_count, request.excess[0]);
+    if (text && !strstr(request.excess[0], text))
+        fail_msg("%s: \"%s\" does not say \"%s\"", label, request.excess[0], text);
+    for (const char *c = request.excess[0]; *c; c++)
+        if (*c == 0x7f || (*c >= 0 && *c < 0x20))
+            fail_msg("%s: a control character in a text", label);
+}
+
+static const uint8_t serial[SERIAL_SIZE] = {0x0b, 1, 2, 3, 0x80};
+
+void ca_cleanup(struct ca *ca)
+{
+    bytes_free(&ca->name);
+    bytes_free(&ca->spki);
+    certificate_cleanup(&ca->certificate);
+}
+
+void content_sign(const struct certificate_content *content, const struct ca *ca, const struct public_key *key,
+                  struct certificate *ret_certificate)
+{
+    AUTO(bytes) draft = {0}, der = {0};
+    expect(draft_build(content, &ca->issuer, key, serial, &draft, &fault), OK);
+    expect(draft_sign(bytes_span(&draft), test_key(ca->algorithm), ca->algorithm, &der, &fault), OK);
+    expect(certificate_parse(bytes_span(&der), ret_certificate, &fault), OK);
+}
+
+void ca_make(enum key_algorithm algorithm, const char *common_name, bool with_name, struct ca *ca)
+{
+    *ca = (struct ca){.algorithm = algorithm};
+    AUTO(certificate_content)
+    content = {.authority = true,
+               .key_usage = CA_USAGE,
+               .not_before = FIXTURE_START,
+               .not_after = FIXTURE_START + 3650 * FIXTURE_DAY};
+    strcpy(content.subject.common_name, common_name);
+    if (with_name)
+        expect(alternative_names_add_dns(&content.names, common_name, &fault), OK);
+    expect(distinguished_name_encode(&content.subject, &ca->name, &fault), OK);
+    expect(key_spki(test_key(algorithm), &ca->spki, &fault), OK);
+    expect(public_key_parse(bytes_span(&ca->spki), &ca->key, &fault), OK);
+    ca->issuer = (struct issuer){.name = bytes_span(&ca->name), .algorithm = algorithm};
+    memcpy(ca->issuer.key_identifier, ca->key.key_identifier, KEY_IDENTIFIER_SIZE);
+    content_sign(&content, ca, &ca->key, &ca->certificate);
+}
+
+void leaf_content(struct certificate_content *content)
+{
+    struct address address;
+    *content = (struct certificate_content){.subject = {"etcdone", {"o"}, 1},
+                                            .key_usage = USAGE_DIGITAL_SIGNATURE,
+                                            .extended_key_usage = EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH,
+                                            .not_before = FIXTURE_START,
+                                            .not_after = FIXTURE_START + 365 * FIXTURE_DAY};
+    expect(alternative_names_add_dns(&content->names, "etcdone", &fault), OK);
+    expect(alternative_names_add_dns(&content->names, "localhost", &fault), OK);
+    expect(address_parse("192.168.61.1", &address, &fault), OK);
+    expect(alternative_names_add_address(&content->names, &address, &fault), OK);
+    expect(address_parse("::1", &address, &fault), OK);
+    expect(alternative_names_add_address(&content->names, &address, &fault), OK);
 }

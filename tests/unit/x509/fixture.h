@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ca/x509/draft.h"
+#include "ca/x509/certificate.h"
 #include "ca/x509/request.h"
 
 /* Filled by the call under test; cleared by expect(). */
@@ -41,5 +41,34 @@ void csr_make(EVP_PKEY *key, const struct csr *csr, struct bytes *out);
 /* An extensionRequest attribute: one Extension of this OID (content octets) and value. */
 void extension_append(struct bytes *out, struct span oid, bool critical, struct span value);
 void extension_request_append(struct bytes *out, struct span extensions);
+/* A P-256 request for one extension. */
+void extension_csr(struct span oid, bool critical, struct span value, struct bytes *out);
+
+/* Parses well, with exactly one excess that holds this text; with none when it is NULL. */
+void expect_excess(const char *label, struct span der, const char *text);
+
+/* ---- certificates ---- */
+
+enum { CA_USAGE = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN };
+#define FIXTURE_START INT64_C(1800000000)
+#define FIXTURE_DAY INT64_C(86400)
+
+/* What a certificate is made from; the issuer's name and SubjectPublicKeyInfo are owned. */
+struct ca {
+    enum key_algorithm algorithm;
+    struct bytes name, spki;
+    struct public_key key;
+    struct issuer issuer;
+    struct certificate certificate;
+};
+void ca_make(enum key_algorithm algorithm, const char *common_name, bool with_name, struct ca *ca);
+void ca_cleanup(struct ca *ca);
+
+/* A server and client certificate for etcdone; its names are owned. */
+void leaf_content(struct certificate_content *content);
+
+/* Built, signed by the CA, and parsed again; with the serial number 0b010203800000… */
+void content_sign(const struct certificate_content *content, const struct ca *ca, const struct public_key *key,
+                  struct certificate *ret_certificate);
 
 #endif

@@ -9,12 +9,38 @@
 static void dns_names(void **state)
 {
     (void)state;
-    static const char *const valid[] = {"a", "localhost", "workerone", "kubernetes.default.svc.cluster.local", "10-0-0-1",
-                                        "1a", "0x7g", "xn--bcher-kva.example", "node.1a", "3com.example"};
-    static const char *const invalid[] = {
-        "", ".", "a.", ".a", "a..b", "A", "Worker", "*.example", "a_b", "-a", "a-", "a.-b", "a b", "b\xc3\xbc" "cher",
-        "10.0.0.1", "256.256.256.256", "10.1", "1", "0x7f000001", "0x", "a.0x1f", "node.1", "a:b", "::1", "a@b", "a/b",
-        "a\n", "a%00b"};
+    static const char *const valid[] = {"a",        "localhost",   "workerone", "kubernetes.default.svc.cluster.local",
+                                        "10-0-0-1", "1a",          "0x7g",      "xn--bcher-kva.example",
+                                        "node.1a",  "3com.example"};
+    static const char *const invalid[] = {"",
+                                          ".",
+                                          "a.",
+                                          ".a",
+                                          "a..b",
+                                          "A",
+                                          "Worker",
+                                          "*.example",
+                                          "a_b",
+                                          "-a",
+                                          "a-",
+                                          "a.-b",
+                                          "a b",
+                                          ("b\xc3\xbc"
+                                           "cher"),
+                                          "10.0.0.1",
+                                          "256.256.256.256",
+                                          "10.1",
+                                          "1",
+                                          "0x7f000001",
+                                          "0x",
+                                          "a.0x1f",
+                                          "node.1",
+                                          "a:b",
+                                          "::1",
+                                          "a@b",
+                                          "a/b",
+                                          "a\n",
+                                          "a%00b"};
     for (size_t i = 0; i < ARRAY_SIZE(valid); i++)
         if (!dns_name_valid(valid[i]))
             fail_msg("\"%s\" is valid", valid[i]);
@@ -46,8 +72,10 @@ static void addresses(void **state)
     static const struct {
         const char *text, *again;
     } table[] = {{"10.0.0.1", "10.0.0.1"}, {"::1", "::1"}, {"2001:DB8:0:0::1", "2001:db8::1"}, {"0.0.0.0", "0.0.0.0"}};
-    static const char *const invalid[] = {"", "10.0.0", "10.0.0.256", "10.0.0.01", "010.0.0.1", " 10.0.0.1", "10.0.0.1 ",
-                                          "fe80::1%eth0", "::ffff:10.0.0.1", "[::1]", "10.0.0.1/32", "0x0a000001", "1:2"};
+    static const char *const invalid[] = {
+        "",          "10.0.0",       "10.0.0.256",      "10.0.0.01", "010.0.0.1",   " 10.0.0.1",
+        "10.0.0.1 ", "fe80::1%eth0", "::ffff:10.0.0.1", "[::1]",     "10.0.0.1/32", "0x0a000001",
+        "1:2"};
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         struct address address;
         char text[ADDRESS_TEXT_SIZE];
@@ -65,16 +93,18 @@ static void addresses(void **state)
 static void networks(void **state)
 {
     (void)state;
-    static const char *const invalid[] = {"10.0.0.0", "10.0.0.1/24", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/08", "/8",
-                                          "10.0.0.0/-1", "10.0.0.0/8x", "::/129", "fd00::1/64", "10.0.0.0/8/8", "a/8"};
+    static const char *const invalid[] = {"10.0.0.0",    "10.0.0.1/24", "10.0.0.0/33",  "10.0.0.0/",
+                                          "10.0.0.0/08", "/8",          "10.0.0.0/-1",  "10.0.0.0/8x",
+                                          "::/129",      "fd00::1/64",  "10.0.0.0/8/8", "a/8"};
     static const struct {
         const char *network, *address;
         bool inside;
     } contains[] = {
-        {"10.96.0.0/12", "10.96.0.1", true},  {"10.96.0.0/12", "10.111.255.255", true}, {"10.96.0.0/12", "10.112.0.0", false},
-        {"0.0.0.0/0", "255.1.2.3", true},     {"0.0.0.0/0", "::1", false},              {"10.0.0.1/32", "10.0.0.1", true},
-        {"10.0.0.1/32", "10.0.0.2", false},   {"fd00::/8", "fdff::1", true},            {"fd00::/8", "fe00::1", false},
-        {"fd00:0:0:8000::/49", "fd00::1", false},
+        {"10.96.0.0/12", "10.96.0.1", true},   {"10.96.0.0/12", "10.111.255.255", true},
+        {"10.96.0.0/12", "10.112.0.0", false}, {"0.0.0.0/0", "255.1.2.3", true},
+        {"0.0.0.0/0", "::1", false},           {"10.0.0.1/32", "10.0.0.1", true},
+        {"10.0.0.1/32", "10.0.0.2", false},    {"fd00::/8", "fdff::1", true},
+        {"fd00::/8", "fe00::1", false},        {"fd00:0:0:8000::/49", "fd00::1", false},
     };
     static const struct {
         const char *network;
@@ -148,7 +178,10 @@ static void distinguished_names(void **state)
         {"kube-etcd-healthcheck-client", {{0}}, 0},
         {"", {"a"}, 1},
         {"a_b", {"x", "y", "x"}, 3},
-        {"B\xc3\xbc" "cher", {"*"}, 1},
+        {"B\xc3\xbc"
+         "cher",
+         {"*"},
+         1},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         AUTO(bytes) der = {0};
@@ -169,8 +202,15 @@ static void distinguished_names(void **state)
 static void distinguished_names_that_are_refused(void **state)
 {
     (void)state;
-    struct distinguished_name names[] = {{"a\nb", {{0}}, 0}, {"a\x7f", {{0}}, 0}, {"a\xff", {{0}}, 0}, {"a", {""}, 1},
-                                         {"\xe2\x80\xae" "a", {{0}}, 0}, {"\xc0\x80", {{0}}, 0}};
+    struct distinguished_name names[] = {{"a\nb", {{0}}, 0},
+                                         {"a\x7f", {{0}}, 0},
+                                         {"a\xff", {{0}}, 0},
+                                         {"a", {""}, 1},
+                                         {"\xe2\x80\xae"
+                                          "a",
+                                          {{0}},
+                                          0},
+                                         {"\xc0\x80", {{0}}, 0}};
     AUTO(bytes) der = {0};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         expect_code(distinguished_name_encode(&names[i], &der, &fault), CODE_INVALID);
@@ -179,8 +219,10 @@ static void distinguished_names_that_are_refused(void **state)
     expect_code(distinguished_name_decode(RAW("\x30\x80\x00\x00"), &decoded, &fault), CODE_MALFORMED);
     expect_code(distinguished_name_decode(RAW("\x30\x00\x00"), &decoded, &fault), CODE_MALFORMED);
     /* A PrintableString in two pieces, which BER allows. */
-    expect_code(distinguished_name_decode(RAW("\x30\x11\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x33\x06\x13\x01\x61\x13\x01\x62"),
-                                          &decoded, &fault), CODE_MALFORMED);
+    expect_code(
+        distinguished_name_decode(RAW("\x30\x11\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x33\x06\x13\x01\x61\x13\x01\x62"),
+                                  &decoded, &fault),
+        CODE_MALFORMED);
 }
 
 static void distinguished_names_as_text(void **state)

@@ -66,7 +66,8 @@ static void from_openssl(void **state)
                  {KEY_RSA_2048, EVP_sha384},   {KEY_RSA_2048, EVP_sha512},   {KEY_RSA_3072, EVP_sha256}};
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         X509_REQ *made = X509_REQ_new();
-        X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(made), "CN", MBSTRING_ASC, (const uint8_t *)"n", -1, -1, 0);
+        X509_NAME_add_entry_by_txt(X509_REQ_get_subject_name(made), "CN", MBSTRING_ASC, (const uint8_t *)"n", -1, -1,
+                                   0);
         X509_REQ_set_pubkey(made, test_key(table[i].algorithm));
         STACK_OF(X509_EXTENSION) *list = sk_X509_EXTENSION_new_null();
         sk_X509_EXTENSION_push(list, X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:FALSE"));
@@ -101,31 +102,6 @@ static void no_subject_and_no_attributes(void **state)
 }
 
 /* ---- excess ---- */
-
-/* Parses well, with exactly one excess that holds this text; with none when it is NULL. */
-static void expect_excess(const char *label, struct span der, const char *text)
-{
-    AUTO(request) request = {0};
-    enum err err = request_parse(der, &request, &fault);
-    if (err != OK)
-        fail_msg("%s: %s", label, fault.text);
-    if (request.excess_count != (text ? 1 : 0))
-        fail_msg("%s: %zu excesses, the first: %s", label, request.excess_count, request.excess[0]);
-    if (text && !strstr(request.excess[0], text))
-        fail_msg("%s: \"%s\" does not say \"%s\"", label, request.excess[0], text);
-    for (const char *c = request.excess[0]; *c; c++)
-        if (*c == 0x7f || (*c >= 0 && *c < 0x20))
-            fail_msg("%s: a control character in a text", label);
-}
-
-/* A request for one extension. */
-static void extension_csr(struct span oid, bool critical, struct span value, struct bytes *out)
-{
-    AUTO(bytes) extensions = {0}, attributes = {0};
-    extension_append(&extensions, oid, critical, value);
-    extension_request_append(&attributes, bytes_span(&extensions));
-    csr_make(p256(), &(struct csr){.attributes = bytes_span(&attributes)}, out);
-}
 
 #define A63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -181,7 +157,10 @@ static void alternative_names(void **state)
         {"e-mail with a newline", 0x81, RAW("a\n@b"), "rfc822Name \"a\\x0a@b\""},
         {"URI", 0x86, RAW("spiffe://example/admin"), "uniformResourceIdentifier \"spiffe://example/admin\""},
         {"otherName", 0xa0, RAW("\x06\x03\x2a\x03\x04\xa0\x03\x0c\x01x"), "otherName \""},
-        {"directoryName", 0xa4, RAW("\x30\x0e\x31\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03" "adm"), "directoryName \""},
+        {"directoryName", 0xa4,
+         RAW("\x30\x0e\x31\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03"
+             "adm"),
+         "directoryName \""},
         {"registeredID", 0x88, RAW("\x2a\x03\x04"), "registeredID \""},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -203,14 +182,21 @@ static void extensions(void **state)
         struct span value;
         const char *excess;
     } table[] = {
-        {"control: critical SAN", RAW(SAN_OID), true, RAW("\x30\x03\x82\x01" "a"), NULL},
+        {"control: critical SAN", RAW(SAN_OID), true,
+         RAW("\x30\x03\x82\x01"
+             "a"),
+         NULL},
         {"control: not a CA", RAW(BASIC_OID), true, RAW("\x30\0"), NULL},
         {"control: key usage", RAW(KEY_USAGE_OID), true, RAW("\x03\x02\x05\xa0"), NULL},
         {"a CA", RAW(BASIC_OID), true, RAW("\x30\x03\x01\x01\xff"), "basicConstraints of a CA"},
         {"a CA, not critical", RAW(BASIC_OID), false, RAW("\x30\x03\x01\x01\xff"), "basicConstraints of a CA"},
         {"a CA in BER", RAW(BASIC_OID), true, RAW("\x30\x03\x01\x01\x01"), "basicConstraints of a CA"},
         {"a path length", RAW(BASIC_OID), true, RAW("\x30\x03\x02\x01\0"), "basicConstraints of a CA"},
-        {"DNS twice", RAW(SAN_OID), false, RAW("\x30\x06\x82\x01" "a\x82\x01" "a"), "dNSName \"a\": twice"},
+        {"DNS twice", RAW(SAN_OID), false,
+         RAW("\x30\x06\x82\x01"
+             "a\x82\x01"
+             "a"),
+         "dNSName \"a\": twice"},
         {"IP twice", RAW(SAN_OID), false, RAW("\x30\x0c\x87\x04\x0a\0\0\1\x87\x04\x0a\0\0\1"), "\"10.0.0.1\": twice"},
         {"codeSigning", RAW(EXTENDED_OID), false, RAW("\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x03"),
          "extended key usage 1.3.6.1.5.5.7.3.3"},
@@ -222,7 +208,10 @@ static void extensions(void **state)
         {"policies", RAW("\x55\x1d\x20"), false, RAW("\x30\x06\x30\x04\x06\x02\x2a\x03"), "extension 2.5.29.32"},
         {"a private one", RAW("\x2b\x06\x01\x04\x01\x83\xe8\x59\x01"), false, RAW("\x05\0"),
          "extension 1.3.6.1.4.1.62553.1"},
-        {"issuer alternative name", RAW("\x55\x1d\x12"), false, RAW("\x30\x03\x82\x01" "a"), "extension 2.5.29.18"},
+        {"issuer alternative name", RAW("\x55\x1d\x12"), false,
+         RAW("\x30\x03\x82\x01"
+             "a"),
+         "extension 2.5.29.18"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         AUTO(bytes) der = {0};
@@ -235,47 +224,15 @@ static void extension_twice(void **state)
 {
     (void)state;
     AUTO(bytes) list = {0}, attributes = {0}, der = {0};
-    extension_append(&list, RAW(SAN_OID), false, RAW("\x30\x03\x82\x01" "a"));
-    extension_append(&list, RAW(SAN_OID), false, RAW("\x30\x03\x82\x01" "b"));
+    extension_append(&list, RAW(SAN_OID), false,
+                     RAW("\x30\x03\x82\x01"
+                         "a"));
+    extension_append(&list, RAW(SAN_OID), false,
+                     RAW("\x30\x03\x82\x01"
+                         "b"));
     extension_request_append(&attributes, bytes_span(&list));
     csr_make(p256(), &(struct csr){.attributes = bytes_span(&attributes)}, &der);
     expect_excess("twice", bytes_span(&der), "twice the extension 2.5.29.17");
-}
-
-static void extensions_that_are_malformed(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *label;
-        struct span oid, value;
-    } table[] = {
-        {"SAN: nothing", RAW(SAN_OID), RAW("")},
-        {"SAN: left-over bytes", RAW(SAN_OID), RAW("\x30\x03\x82\x01" "a\0")},
-        {"SAN: cut", RAW(SAN_OID), RAW("\x30\x03\x82\x01")},
-        {"SAN: indefinite length", RAW(SAN_OID), RAW("\x30\x80\x82\x01" "a\0\0")},
-        {"SAN: long length", RAW(SAN_OID), RAW("\x30\x81\x03\x82\x01" "a")},
-        {"SAN: string in pieces", RAW(SAN_OID), RAW("\x30\x05\xa2\x03\x16\x01" "a")},
-        {"SAN: unknown choice", RAW(SAN_OID), RAW("\x30\x03\x8f\x01" "a")},
-        {"key usage: a SEQUENCE", RAW(KEY_USAGE_OID), RAW("\x30\0")},
-        {"key usage: trailing zero bits", RAW(KEY_USAGE_OID), RAW("\x03\x02\0\x80")},
-        {"key usage: a trailing zero byte", RAW(KEY_USAGE_OID), RAW("\x03\x03\x07\x80\0")},
-        {"key usage: a tenth bit", RAW(KEY_USAGE_OID), RAW("\x03\x03\x06\x80\x40")},
-        {"key usage: padding that is not zero", RAW(KEY_USAGE_OID), RAW("\x03\x02\x07\xff")},
-        {"extended: an INTEGER", RAW(EXTENDED_OID), RAW("\x30\x03\x02\x01\x01")},
-        {"extended: an OID with a padded arc", RAW(EXTENDED_OID), RAW("\x30\x05\x06\x03\x2a\x80\x01")},
-        {"basic: explicit FALSE", RAW(BASIC_OID), RAW("\x30\x03\x01\x01\0")},
-        {"basic: BOOLEAN of two bytes", RAW(BASIC_OID), RAW("\x30\x04\x01\x02\xff\xff")},
-        {"basic: left-over bytes", RAW(BASIC_OID), RAW("\x30\0\0")},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        AUTO(bytes) der = {0};
-        AUTO(request) request = {0};
-        extension_csr(table[i].oid, false, table[i].value, &der);
-        if (request_parse(bytes_span(&der), &request, &fault) == OK)
-            fail_msg("%s is accepted", table[i].label);
-        assert_int_equal(fault.code, CODE_MALFORMED_CSR);
-        fault_clear(&fault);
-    }
 }
 
 static void subjects(void **state)
@@ -287,14 +244,21 @@ static void subjects(void **state)
         const char *excess;
     } table[] = {
         {"control: CN", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01n"), NULL},
-        {"control: CN before O", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01n\x31\x0a\x30\x08\x06\x03\x55\x04\x0a\x13\x01o"),
-         NULL},
+        {"control: CN before O",
+         RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01n\x31\x0a\x30\x08\x06\x03\x55\x04\x0a\x13\x01o"), NULL},
         {"two CNs", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01n\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01m"),
-         "attribute CN"},
-        {"country", RAW("\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02" "DE"), "attribute C "},
-        {"organizational unit", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x0b\x0c\x01u"), "attribute OU"},
-        {"UID", RAW("\x31\x11\x30\x0f\x06\x0a\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01\x0c\x01u"), "attribute UID"},
-        {"e-mail", RAW("\x31\x12\x30\x10\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01\x16\x03" "a@b"), "emailAddress"},
+         "attribute commonName"},
+        {"country",
+         RAW("\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02"
+             "DE"),
+         "attribute countryName"},
+        {"organizational unit", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x0b\x0c\x01u"),
+         "attribute organizationalUnitName"},
+        {"UID", RAW("\x31\x11\x30\x0f\x06\x0a\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01\x0c\x01u"), "attribute userId"},
+        {"e-mail",
+         RAW("\x31\x12\x30\x10\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01\x16\x03"
+             "a@b"),
+         "emailAddress"},
         {"an unknown attribute", RAW("\x31\x09\x30\x07\x06\x02\x2a\x03\x0c\x01x"), "attribute 1.2.3"},
         {"BMPString", RAW("\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x1e\x02\0n"), "PrintableString"},
         {"TeletexString", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x14\x01n"), "PrintableString"},
@@ -306,6 +270,7 @@ static void subjects(void **state)
         {"PrintableString with *", RAW("\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x13\x01*"), "PrintableString"},
         {"empty CN", RAW("\x31\x09\x30\x07\x06\x03\x55\x04\x03\x0c\x00"), "1 to 64"},
         {"CN of 65", RAW("\x31\x4a\x30\x48\x06\x03\x55\x04\x03\x0c\x41" A63 "aa"), "1 to 64"},
+        {"an RDN without attributes", RAW("\x31\0"), "0 attributes in one RDN"},
         {"CN and O in one RDN",
          RAW("\x31\x14\x30\x08\x06\x03\x55\x04\x03\x0c\x01n\x30\x08\x06\x03\x55\x04\x0a\x0c\x01o"), "in one RDN"},
     };
@@ -322,11 +287,17 @@ static void everything_is_told(void **state)
     (void)state;
     AUTO(bytes) list = {0}, attributes = {0}, der = {0};
     extension_append(&list, RAW(BASIC_OID), true, RAW("\x30\x03\x01\x01\xff"));
-    extension_append(&list, RAW(SAN_OID), false, RAW("\x30\x09\x82\x01" "A\x82\x01*\x82\x01" "a"));
+    extension_append(&list, RAW(SAN_OID), false,
+                     RAW("\x30\x09\x82\x01"
+                         "A\x82\x01*\x82\x01"
+                         "a"));
     extension_append(&list, RAW("\x55\x1d\x1e"), true, RAW("\x30\0"));
     extension_request_append(&attributes, bytes_span(&list));
-    csr_make(p256(), &(struct csr){.attributes = bytes_span(&attributes),
-                                   .subject = RAW("\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02" "DE")}, &der);
+    csr_make(p256(),
+             &(struct csr){.attributes = bytes_span(&attributes),
+                           .subject = RAW("\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02"
+                                          "DE")},
+             &der);
     AUTO(request) request = {0};
     expect(request_parse(bytes_span(&der), &request, &fault), OK);
     assert_int_equal(request.excess_count, 5);
@@ -354,247 +325,6 @@ static void too_much_excess(void **state)
     }
 }
 
-/* ---- attributes ---- */
-
-#define EXTENSION_REQUEST "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e"
-#define ONE_EXTENSION "\x30\x0e\x30\x0c\x06\x03\x55\x1d\x11\x04\x05\x30\x03\x82\x01" "a"
-
-static void attributes(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *label;
-        struct span attributes;
-        const char *excess; /* NULL: malformed; "": fine */
-    } table[] = {
-        {"control", RAW("\x30\x1d" EXTENSION_REQUEST "\x31\x10" ONE_EXTENSION), ""},
-        {"challengePassword", RAW("\x30\x14\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07\x31\x07\x0c\x05" "hush!"),
-         "attribute challengePassword"},
-        {"unknown", RAW("\x30\x09\x06\x02\x2a\x03\x31\x03\x0c\x01x"), "attribute 1.2.3"},
-        {"no value", RAW("\x30\x0d" EXTENSION_REQUEST "\x31\x00"), NULL},
-        {"two values", RAW("\x30\x0f" EXTENSION_REQUEST "\x31\x02\x30\0\x30\0"), NULL},
-        {"value is no SEQUENCE", RAW("\x30\x0f" EXTENSION_REQUEST "\x31\x02\x05\0"), NULL},
-        {"value is no Extensions", RAW("\x30\x12" EXTENSION_REQUEST "\x31\x05\x30\x03\x02\x01\0"), NULL},
-        {"twice", RAW("\x30\x1d" EXTENSION_REQUEST "\x31\x10" ONE_EXTENSION "\x30\x1d" EXTENSION_REQUEST
-                      "\x31\x10" ONE_EXTENSION), NULL},
-        {"unsorted", RAW("\x30\x1d" EXTENSION_REQUEST "\x31\x10" ONE_EXTENSION "\x30\x09\x06\x02\x2a\x03\x31\x03\x0c\x01x"),
-         NULL},
-        {"critical in BER",
-         RAW("\x30\x20" EXTENSION_REQUEST "\x31\x13\x30\x11\x30\x0f\x06\x03\x55\x1d\x11\x01\x01\x01\x04\x05\x30\x03\x82\x01" "a"),
-         NULL},
-        {"critical FALSE written out",
-         RAW("\x30\x20" EXTENSION_REQUEST "\x31\x13\x30\x11\x30\x0f\x06\x03\x55\x1d\x11\x01\x01\0\x04\x05\x30\x03\x82\x01" "a"),
-         NULL},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        AUTO(bytes) der = {0};
-        AUTO(request) request = {0};
-        csr_make(p256(), &(struct csr){.attributes = table[i].attributes}, &der);
-        if (table[i].excess) {
-            expect_excess(table[i].label, bytes_span(&der), table[i].excess[0] ? table[i].excess : NULL);
-            continue;
-        }
-        if (request_parse(bytes_span(&der), &request, &fault) == OK)
-            fail_msg("%s is accepted", table[i].label);
-        assert_int_equal(fault.code, CODE_MALFORMED_CSR);
-        fault_clear(&fault);
-    }
-}
-
-static void password_is_not_shown(void **state)
-{
-    (void)state;
-    AUTO(bytes) der = {0};
-    AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){.attributes = RAW("\x30\x14\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07\x31\x07\x0c\x05" "hush!")},
-             &der);
-    expect(request_parse(bytes_span(&der), &request, &fault), OK);
-    assert_null(strstr(request.excess[0], "hush"));
-}
-
-/* ---- signatures ---- */
-
-#define RSA_OID(last) RAW("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01" last "\x05\0")
-
-static void signature_algorithms(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *label;
-        enum key_algorithm key;
-        struct span algorithm;
-        const EVP_MD *(*digest)(void);
-        bool pss;
-        enum code code;
-    } table[] = {
-        {"control", KEY_RSA_2048, RSA_OID("\x0b"), EVP_sha256, false, CODE_NONE},
-        {"MD5", KEY_RSA_2048, RSA_OID("\x04"), EVP_md5, false, CODE_MALFORMED_CSR},
-        {"SHA-1", KEY_RSA_2048, RSA_OID("\x05"), EVP_sha1, false, CODE_MALFORMED_CSR},
-        {"SHA-224", KEY_RSA_2048, RSA_OID("\x0e"), EVP_sha224, false, CODE_MALFORMED_CSR},
-        {"PSS", KEY_RSA_2048, RAW("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\0"), EVP_sha256, true,
-         CODE_MALFORMED_CSR},
-        {"PSS that says PKCS#1", KEY_RSA_2048, RSA_OID("\x0b"), EVP_sha256, true, CODE_PROOF_OF_POSSESSION},
-        {"SHA-512 that says SHA-256", KEY_RSA_2048, RSA_OID("\x0b"), EVP_sha512, false, CODE_PROOF_OF_POSSESSION},
-        {"no NULL", KEY_RSA_2048, RAW("\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"), EVP_sha256, false,
-         CODE_MALFORMED_CSR},
-        {"ECDSA OID of an RSA key", KEY_RSA_2048, RAW("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), EVP_sha256,
-         false, CODE_MALFORMED_CSR},
-        {"RSA OID of an EC key", KEY_ECDSA_P256, RSA_OID("\x0b"), EVP_sha256, false, CODE_MALFORMED_CSR},
-        {"ECDSA with SHA-1", KEY_ECDSA_P256, RAW("\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x04\x01"), EVP_sha1, false,
-         CODE_MALFORMED_CSR},
-        {"ECDSA with NULL", KEY_ECDSA_P256, RAW("\x30\x0c\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x05\0"), EVP_sha256,
-         false, CODE_MALFORMED_CSR},
-        {"no algorithm", KEY_ECDSA_P256, RAW("\x30\0"), EVP_sha256, false, CODE_MALFORMED_CSR},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        AUTO(bytes) der = {0};
-        AUTO(request) request = {0};
-        csr_make(test_key(table[i].key),
-                 &(struct csr){.algorithm = table[i].algorithm, .digest = table[i].digest(), .pss = table[i].pss}, &der);
-        enum err err = request_parse(bytes_span(&der), &request, &fault);
-        if (fault.code != table[i].code)
-            fail_msg("%s: %s", table[i].label, err == OK ? "accepted" : fault.text);
-        fault_clear(&fault);
-    }
-}
-
-/* The request of one key, signed by another. */
-static void another_signer(void **state)
-{
-    (void)state;
-    AUTO(bytes) spki = {0}, der = {0};
-    AUTO(request) request = {0};
-    CLEANUP(EVP_PKEY_auto) EVP_PKEY *other = NULL;
-    expect(key_generate(KEY_ECDSA_P256, &other, &fault), OK);
-    expect(key_spki(other, &spki, &fault), OK);
-    csr_make(p256(), &(struct csr){.spki = bytes_span(&spki)}, &der);
-    expect_code(request_parse(bytes_span(&der), &request, &fault), CODE_PROOF_OF_POSSESSION);
-}
-
-static void weak_keys(void **state)
-{
-    (void)state;
-    CLEANUP(EVP_PKEY_auto) EVP_PKEY *small = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)1024);
-    CLEANUP(EVP_PKEY_auto) EVP_PKEY *curve = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-521");
-    EVP_PKEY *keys[] = {small, curve};
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        AUTO(bytes) der = {0};
-        AUTO(request) request = {0};
-        csr_make(keys[i], &(struct csr){0}, &der);
-        expect_code(request_parse(bytes_span(&der), &request, &fault), CODE_WEAK_KEY);
-    }
-}
-
-/* ---- the outside ---- */
-
-static void structure(void **state)
-{
-    (void)state;
-    struct csr table[] = {
-        {.version = RAW("\x02\x01\x01")},
-        {.version = RAW("\x02\x01\x02")},
-        {.version = RAW("\x02\x01\xff")},
-        {.version = RAW("\x02\x02\0\0")},
-        {.version = RAW("\x02\x09\x01\0\0\0\0\0\0\0\0")},
-        {.version = RAW("\x05\0")},
-        {.subject = RAW("\x30\x80\0\0")},
-        {.subject = RAW("\x31\0")},
-        {.subject = RAW("\x30\x02\x31\0")}, /* an RDN without attributes is excess, not listed here: see below */
-        {.spki = RAW("\x30\0")},
-        {.unused_bits = 1},
-        {.unused_bits = 8},
-    };
-    AUTO(bytes) good = {0};
-    AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &good);
-    expect(request_parse(bytes_span(&good), &request, &fault), OK);
-    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        AUTO(bytes) der = {0};
-        AUTO(request) bad = {0};
-        csr_make(p256(), &table[i], &der);
-        enum err err = request_parse(bytes_span(&der), &bad, &fault);
-        if (err == OK && bad.excess_count == 0)
-            fail_msg("row %zu is accepted", i);
-        fault_clear(&fault);
-    }
-}
-
-static void cut_and_extended(void **state)
-{
-    (void)state;
-    AUTO(bytes) good = {0}, longer = {0};
-    AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &good);
-    for (size_t size = 0; size < good.size; size++)
-        expect_code(request_parse(span(good.data, size), &request, &fault), CODE_MALFORMED_CSR);
-    bytes_append_span(&longer, bytes_span(&good));
-    bytes_append(&longer, "", 1);
-    expect_code(request_parse(bytes_span(&longer), &request, &fault), CODE_MALFORMED_CSR);
-
-    AUTO(bytes) huge = {0};
-    for (unsigned i = 0; i <= REQUEST_SIZE_MAX; i++)
-        bytes_append(&huge, "\x30", 1);
-    expect_code(request_parse(bytes_span(&huge), &request, &fault), CODE_TOO_LARGE);
-    huge.size--;
-    expect_code(request_parse(bytes_span(&huge), &request, &fault), CODE_MALFORMED_CSR);
-}
-
-/* The same request in BER: DER and nothing else is accepted, at each of the outer levels. */
-static void not_der(void **state)
-{
-    (void)state;
-    AUTO(bytes) good = {0}, ber = {0};
-    AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &good);
-    struct signed_object object;
-    assert_true(signed_object_decode(bytes_span(&good), &object));
-    size_t head = (size_t)(object.body.data - good.data);
-    bytes_append_span(&ber, RAW("\x30\x80")); /* indefinite length */
-    bytes_append(&ber, good.data + head, good.size - head);
-    bytes_append_span(&ber, RAW("\0\0"));
-    expect_code(request_parse(bytes_span(&ber), &request, &fault), CODE_MALFORMED_CSR);
-    bytes_clear(&ber);
-    size_t rest = good.size - head; /* a length with a leading zero byte */
-    uint8_t length[] = {0x30, 0x83, 0, (uint8_t)(rest >> 8), (uint8_t)rest};
-    bytes_append(&ber, length, sizeof length);
-    bytes_append(&ber, good.data + head, rest);
-    expect_code(request_parse(bytes_span(&ber), &request, &fault), CODE_MALFORMED_CSR);
-}
-
-/* Whatever bit is turned, the request is refused: it is signed, and its encoding is unique. */
-static void every_bit(void **state)
-{
-    (void)state;
-    AUTO(bytes) good = {0}, bad = {0};
-    extension_csr(RAW(SAN_OID), false, RAW("\x30\x03\x82\x01" "a"), &good);
-    expect(bytes_copy(bytes_span(&good), &bad, &fault), OK);
-    for (size_t bit = 0; bit < 8 * good.size; bit++) {
-        AUTO(request) request = {0};
-        bad.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        if (request_parse(bytes_span(&bad), &request, &fault) == OK)
-            fail_msg("bit %zu of byte %zu", bit % 8, bit / 8);
-        bad.data[bit / 8] = good.data[bit / 8];
-        fault_clear(&fault);
-    }
-}
-
-static void pem(void **state)
-{
-    (void)state;
-    AUTO(bytes) der = {0}, good = {0}, twice = {0}, label = {0};
-    AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &der);
-    pem_append(&good, "CERTIFICATE REQUEST", bytes_span(&der));
-    pem_append(&label, "CERTIFICATE", bytes_span(&der));
-    bytes_append_span(&twice, bytes_span(&good));
-    bytes_append_span(&twice, bytes_span(&good));
-    expect_code(request_parse_pem(bytes_span(&twice), &request, &fault), CODE_MALFORMED_CSR);
-    expect_code(request_parse_pem(bytes_span(&label), &request, &fault), CODE_MALFORMED_CSR);
-    expect_code(request_parse_pem(RAW(""), &request, &fault), CODE_MALFORMED_CSR);
-    expect_code(request_parse_pem(RAW("hello"), &request, &fault), CODE_MALFORMED_CSR);
-    expect(request_parse_pem(bytes_span(&good), &request, &fault), OK);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -604,20 +334,9 @@ int main(void)
         cmocka_unit_test(alternative_names),
         cmocka_unit_test(extensions),
         cmocka_unit_test(extension_twice),
-        cmocka_unit_test(extensions_that_are_malformed),
         cmocka_unit_test(subjects),
         cmocka_unit_test(everything_is_told),
         cmocka_unit_test(too_much_excess),
-        cmocka_unit_test(attributes),
-        cmocka_unit_test(password_is_not_shown),
-        cmocka_unit_test(signature_algorithms),
-        cmocka_unit_test(another_signer),
-        cmocka_unit_test(weak_keys),
-        cmocka_unit_test(structure),
-        cmocka_unit_test(cut_and_extended),
-        cmocka_unit_test(not_der),
-        cmocka_unit_test(every_bit),
-        cmocka_unit_test(pem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
