@@ -146,7 +146,7 @@ static _Noreturn void *worker_run(void *argument)
         if (size < 0 && errno == EINTR)
             continue;
         if (size <= 0)
-            _exit(size < 0);
+            _exit(size < 0 && errno != ECONNRESET); /* reset: the server died with answers unread */
         request_answer(service, span(request, (size_t)size), &answer);
         if (answer.failed)
             _exit(1);

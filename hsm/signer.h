@@ -15,8 +15,9 @@
 /* ---- the process ---- */
 
 /* Opens the seal, locks memory, forbids dumps, gives up what it does not need (sandbox.h), writes one byte 'R' to
- * ready_fd, then serves until the other end of fd is closed. Runs in a process of its own, which has no other threads
- * and ends with this call: it returns only on failure, and f says why. fd and ready_fd are above 2. */
+ * ready_fd, then serves until the other end of fd is closed; SIGINT and SIGTERM are ignored. Runs in a process of its
+ * own, which has no other threads and ends with this call: it returns only on failure, and f says why. fd and ready_fd
+ * are above 2. */
 MUST_USE enum err signer_run(int fd, int ready_fd, const struct seal_config *config, const char *state,
                              struct fault *f);
 

@@ -4,6 +4,8 @@
 
 #include "ca/base/encode.h"
 
+static const int64_t lifetime_min_seconds = 60;
+
 /* What the decision is made from, and where its reasons go. */
 struct inquiry {
     const struct profile *profile;
@@ -125,16 +127,22 @@ static unsigned key_usage_build(const struct inquiry *in)
     return in->profile->key_usage & ~(transport ? 0u : (unsigned)USAGE_KEY_ENCIPHERMENT);
 }
 
+/* The lifetime asked for, where the profile gives it; else a reason, and the profile's. */
+static int64_t lifetime_choose(const struct inquiry *in)
+{
+    int64_t asked = in->subject->lifetime_seconds, longest = in->profile->lifetime_seconds;
+    if (asked == 0 || (asked >= lifetime_min_seconds && asked <= longest))
+        return asked ? asked : longest;
+    char text[DURATION_TEXT_SIZE];
+    duration_text(longest, text);
+    fault_reason(in->f, "/lifetime_seconds", "profile \"%s\" gives between 60s and %s", in->profile->name, text);
+    return longest;
+}
+
 static void times_build(const struct inquiry *in, int64_t now, struct certificate_content *content)
 {
-    int64_t lifetime = in->subject->lifetime_seconds ? in->subject->lifetime_seconds : in->profile->lifetime_seconds;
-    if (lifetime > in->profile->lifetime_seconds || lifetime < 60) {
-        char longest[DURATION_TEXT_SIZE];
-        duration_text(in->profile->lifetime_seconds, longest);
-        fault_reason(in->f, "/lifetime_seconds", "profile \"%s\" gives between 60s and %s", in->profile->name, longest);
-    }
     content->not_before = now - in->profile->backdate_seconds;
-    content->not_after = now + lifetime;
+    content->not_after = now + lifetime_choose(in);
     if (content->not_after > in->subject->authority_not_after)
         content->not_after = in->subject->authority_not_after;
     if (content->not_after <= now)

@@ -2,6 +2,7 @@
 #ifndef ENSIGN_SERVER_CLOCK_H
 #define ENSIGN_SERVER_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -15,6 +16,14 @@ static inline int64_t clock_microseconds(void)
 static inline int64_t clock_milliseconds(void)
 {
     return clock_microseconds() / 1000;
+}
+
+/* For what another process is about to give up: a short pause, and whether to try again. */
+static inline bool clock_try_again(int64_t until_milliseconds)
+{
+    static const struct timespec pause = {0, 20 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+    return clock_milliseconds() < until_milliseconds;
 }
 
 #endif

@@ -294,9 +294,10 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
     connection->mhd = mhd;
     if (connection->phase == PHASE_HEADERS)
         return request_begin(connection, method, version);
-    if (*size == 0)
+    if (connection->phase == PHASE_BODY && *size == 0)
         return request_end(connection);
-    enum MHD_Result result = body_collect(connection, data, *size);
+    /* What follows an early answer is thrown away. */
+    enum MHD_Result result = connection->phase == PHASE_BODY ? body_collect(connection, data, *size) : MHD_YES;
     *size = 0;
     return result;
 }

@@ -76,8 +76,8 @@ void http_response_cleanup(struct http_response *response);
 /* ---- the server ---- */
 
 struct http_config {
-    int listen_fd; /* bound and listening; -1: none. The caller's: it stays open */
-    int unix_fd;   /* bound and listening AF_UNIX; -1: none. The caller's */
+    int listen_fd; /* bound, listening, not blocking; -1: none. The caller's: it stays open */
+    int unix_fd;   /* the same of AF_UNIX */
     unsigned connections_max, connections_per_address_max;
     int headers_milliseconds, body_milliseconds, idle_milliseconds; /* in total; 0: 10 s, 30 s, 75 s */
 };
@@ -85,7 +85,8 @@ struct http_config {
 struct http_server;
 
 /* routes ends with a row whose method is NULL. Certificate and key (PEM; chain: leaf first, then the CA) can be changed
- * while running with http_server_tls(). authenticate fills request->caller before the handler runs; a route's `may`
+ * while running with http_server_tls(). authenticate fills request->caller before the body is read; for a route that
+ * anybody may use it is not called. A route's `may`
  * that the caller does not meet is answered 401 or 403 by http.c. */
 typedef enum err http_authenticate(struct app *app, struct http_request *request, struct fault *f);
 /* Called once for each answer, before it is sent, for the log and the counters. fault may be NULL. */

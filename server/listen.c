@@ -8,7 +8,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024 };
+#include "server/clock.h"
+
+enum { BACKLOG = 1024, BIND_MILLISECONDS = 500 };
 
 union address {
     struct sockaddr any;
@@ -39,7 +41,13 @@ static enum err tcp_bind(const struct config *config, int fd, const union addres
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (address->any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* "[::]" means IPv4 too */
-    if (bind(fd, &address->any, size) == 0 && listen(fd, BACKLOG) == 0)
+    /* A server that was killed may not have closed its socket yet. */
+    int64_t until = clock_milliseconds() + BIND_MILLISECONDS;
+    int status;
+    do
+        status = bind(fd, &address->any, size);
+    while (status != 0 && errno == EADDRINUSE && clock_try_again(until));
+    if (status == 0 && listen(fd, BACKLOG) == 0)
         return OK;
     if (errno == EADDRINUSE)
         return fault_set(f, CODE_CONFLICT,
@@ -52,7 +60,7 @@ enum err listen_tcp(const struct config *config, int *ret_fd, unsigned *ret_port
 {
     union address address;
     socklen_t size = address_fill(config, &address);
-    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fault_errno(f, "cannot make a socket");
     enum err err = tcp_bind(config, fd, &address, size, f);
@@ -85,7 +93,7 @@ static enum err unix_bind(const char *path, int fd, struct fault *f)
 
 enum err listen_unix(const char *path, int *ret_fd, struct fault *f)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fault_errno(f, "cannot make a socket");
     enum err err = unix_bind(path, fd, f);

@@ -1,4 +1,5 @@
-/* listen.h: the sockets that the service listens on. */
+/* listen.h: the sockets that the service listens on. They do not block: a connection that is gone again before it is
+ * accepted would stop the server. */
 #ifndef ENSIGN_SERVER_LISTEN_H
 #define ENSIGN_SERVER_LISTEN_H
 

@@ -27,6 +27,7 @@ enum {
     SHORT_LIFE_MILLISECONDS = 1000, /* a child that lived shorter is started again only after a pause */
     PAUSE_MIN_MILLISECONDS = 50,
     PAUSE_MAX_MILLISECONDS = 1000,
+    LOCK_MILLISECONDS = 1000,
     STOP_MILLISECONDS = 25000, /* the server drains for 20 s */
 };
 

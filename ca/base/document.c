@@ -341,7 +341,7 @@ enum err document_parse(struct span text, const char *name, struct document **re
     if (!yaml_parser_initialize(&parse.parser))
         return fault_no_memory(f);
     yaml_parser_set_encoding(&parse.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parse.parser, text.data, text.size);
+    yaml_parser_set_input_string(&parse.parser, text.size ? text.data : (const uint8_t *)"", text.size);
     TRY(stream_read(&parse));
     TRY(fault_if_reasons(f, CODE_MALFORMED, "%s is not a valid document", name));
     qsort(document->places, document->places_count, sizeof *document->places, place_compare);

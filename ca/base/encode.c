@@ -51,6 +51,15 @@ void base64url_append(struct bytes *out, struct span data)
     base64_variant_append(out, data, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+/* libsodium 1.0.18 takes every byte from 0x80 on for the digit 63. */
+static bool is_ascii(struct span text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] >= 0x80)
+            return false;
+    return true;
+}
+
 static enum err base64_variant_decode(struct span text, int variant, const char *ignore, struct bytes *ret_data,
                                       struct fault *f)
 {
@@ -58,7 +67,8 @@ static enum err base64_variant_decode(struct span text, int variant, const char 
     if (!data.data)
         return fault_no_memory(f);
     const char *end = NULL;
-    if (sodium_base642bin(data.data, text.size, (const char *)text.data, text.size, ignore, &data.size, &end,
+    if (!is_ascii(text) ||
+        sodium_base642bin(data.data, text.size, (const char *)text.data, text.size, ignore, &data.size, &end,
                           variant) != 0 ||
         end != (const char *)text.data + text.size)
         return fault_set(f, CODE_MALFORMED, "not valid base64 (RFC 4648)");

@@ -77,7 +77,9 @@ int code_exit(enum code code)
 void text_clean(char *text)
 {
     for (; *text; text++)
-        if (*text < 0x20 || *text > 0x7e)
+        if (strncmp(text, "§", 2) == 0)
+            text++; /* our own texts cite the sections of RFCs */
+        else if (*text < 0x20 || *text > 0x7e)
             *text = '?';
 }
 
@@ -179,5 +181,6 @@ void fault_line(const struct fault *f, char *ret_text, size_t size)
                          reason->pointer[0] ? ": " : "", reason->text);
     }
     if (f->reasons_count > 0 && used >= 0 && (size_t)used < size)
-        snprintf(ret_text + used, size - (size_t)used, f->reasons_omitted ? "; and %zu more)" : ")", f->reasons_omitted);
+        snprintf(ret_text + used, size - (size_t)used, f->reasons_omitted ? "; and %zu more)" : ")",
+                 f->reasons_omitted);
 }

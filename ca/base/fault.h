@@ -3,7 +3,7 @@
  * Functions that can fail return `enum err`; the last parameter is a `struct fault *`, never NULL, which is filled
  * by the function in which the error arises and passed on untouched by its callers. The text says what was wrong,
  * where, by which rule (RFC section), and what to do about it. It never holds a secret, and only
- * printable ASCII: what others sent is cleaned when it is quoted.
+ * printable ASCII and "§": what others sent is cleaned when it is quoted.
  *
  * A fault has one `code`, the machine-readable word of the HTTP API (RFC 9457 `code`). fault.c has the one table that
  * gives each code its error class, HTTP status and exit code.
@@ -108,7 +108,7 @@ void fault_clear(struct fault *f);
 /* "text (pointer: reason; pointer: reason)" on one line, for logs and for people. Always terminated. */
 void fault_line(const struct fault *f, char *ret_text, size_t size);
 
-/* Replaces all but printable ASCII by '?': for what others sent, before it goes to logs, terminals and JSON. */
+/* Replaces all but printable ASCII and "§" by '?': for what others sent, before it goes to logs, terminals and JSON. */
 void text_clean(char *text);
 
 const char *code_name(enum code code);     /* "policy_denied" */

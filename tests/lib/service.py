@@ -93,16 +93,26 @@ class Service:
         """part: supervisor, signer, server"""
         return int((self.state / 'run' / f'{part}.pid').read_text())
 
-    def kill(self, *parts):
-        """SIGKILL, and waits until they are gone."""
-        pids = []
+    def pids(self, *parts):
+        found = []
         for part in parts:
             try:
-                pids.append(self.pid(part))
-                os.kill(pids[-1], signal.SIGKILL)
-            except (ProcessLookupError, FileNotFoundError, ValueError):
+                found.append(self.pid(part))
+            except (FileNotFoundError, ValueError):
+                pass  # it is being started
+        return found
+
+    def kill(self, *parts):
+        """SIGKILL, and waits until they are gone."""
+        self.kill_pids(self.pids(*parts))
+
+    def kill_pids(self, pids):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
                 pass
-        if 'supervisor' in parts:
+        if self.process.pid in pids:
             self.process.wait()
         wait_for('killed processes to be gone', lambda: not any(is_running(pid) for pid in pids))
 

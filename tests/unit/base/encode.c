@@ -70,6 +70,7 @@ static void base64_refuses(void **state)
         {"Zg", false},        {"Zg=", false},    {"Zg===", false}, {"Zh==", false}, {"Z", false},
         {"Zm9v Zm9v", false}, {"Zm9v\n", false}, {"-_8=", false},  {"=", false},    {"Zg==x", false},
         {"Zg==", true},       {"+/8", true},     {"Zh", true},     {"Zm8=", true},  {"Zm9v ", true},
+        {"Zm9\xff", false},   {"Zm9\x80", true},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         AUTO(bytes) back = {0};

@@ -103,6 +103,20 @@ static void texts_are_printable(void **state)
     assert_string_equal(line_of(&f), "?\"x\"\?\? (/?[2J: a?b\?\?\?)");
 }
 
+/* "§" is two bytes: a text that is cut between them is still valid UTF-8. */
+static void sections_are_kept_whole(void **state)
+{
+    (void)state;
+    char text[] = "RFC 5280 §4.2 \xc2 \xa7", long_text[600];
+    text_clean(text);
+    assert_string_equal(text, "RFC 5280 §4.2 ? ?");
+    struct fault f = {0};
+    memset(long_text, 'x', sizeof f.text - 2);
+    strcpy(long_text + sizeof f.text - 2, "§");
+    assert_int_equal(fault_set(&f, CODE_INVALID, "%s", long_text), ERR_INPUT);
+    assert_int_equal(f.text[sizeof f.text - 2], '?');
+}
+
 static void long_texts_are_cut(void **state)
 {
     (void)state;
@@ -155,6 +169,7 @@ int main(void)
         cmocka_unit_test(line_is_cut_to_its_size),
         cmocka_unit_test(texts_are_printable),
         cmocka_unit_test(long_texts_are_cut),
+        cmocka_unit_test(sections_are_kept_whole),
         cmocka_unit_test(errno_chooses_the_code),
         cmocka_unit_test(openssl_errors_are_taken),
     };

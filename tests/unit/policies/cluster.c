@@ -84,9 +84,10 @@ static void document_is_canonical(void **state)
     static const char json[] = "{\"nodes\":[{\"roles\":[\"etcd\",\"control-plane\"],\"addresses\":[\"192.0.2.1\"],"
                                "\"name\":\"one\"}],\"etcd\":{\"topology\":\"stacked\"},\"kubernetesVersion\":\"1.30\","
                                "\"name\":\"lab\",\"kind\":\"Cluster\",\"apiVersion\":\"ensign/v1\"}";
-    static const char yaml[] = "apiVersion: ensign/v1\nkind: Cluster\nname: lab\nkubernetesVersion: '1.30' # a comment\n"
-                               "etcd:\n  topology: stacked\nnodes:\n  - name: one\n    addresses: [192.0.2.1]\n"
-                               "    roles: [etcd, control-plane]\n";
+    static const char yaml[] =
+        "apiVersion: ensign/v1\nkind: Cluster\nname: lab\nkubernetesVersion: '1.30' # a comment\n"
+        "etcd:\n  topology: stacked\nnodes:\n  - name: one\n    addresses: [192.0.2.1]\n"
+        "    roles: [etcd, control-plane]\n";
     struct fault f = {0};
     AUTO(cluster) first = {0};
     AUTO(cluster) second = {0};
@@ -106,7 +107,7 @@ static const struct wrong {
 } wrongs[] = {
     {"", "extra: 1\n", "c.yaml:17:1", "unknown key \"extra\""},
     {"hostnames:", "hostname:", "c.yaml:10:5", "did you mean \"hostnames\"?"},
-    {"addresses: [192.0.2.62]", "adresses: [192.0.2.62]", "c.yaml:13:20", "did you mean \"addresses\"?"},
+    {"addresses: [192.0.2.62]", "adresses: [192.0.2.62]", "c.yaml:13:21", "did you mean \"addresses\"?"},
     {"addresses: [192.0.2.62], ", "", "c.yaml:13:5", "\"addresses\" is missing"},
     {"ensign/v1", "v1", "c.yaml:1:13", "ensign/v1"},
     {"kind: Cluster", "kind: Profile", "c.yaml:2:7", "Cluster"},
@@ -147,14 +148,13 @@ static const struct wrong {
     {"topology: external}", "topology: external}\nkeys: {authorities: ed25519}", "c.yaml:8:21", "ecdsa-p256"},
     {"topology: external}", "topology: external}\nlifetimes: {authorities: 31y}", "c.yaml:8:26", "duration"},
     {"topology: external}", "topology: external}\nlifetimes: {authorities: 59m}", "c.yaml:8:26", "an hour"},
-    {"name: etcdtwo", "name: etcdone", "c.yaml:13:12",
-     "\"etcdone\" stands at node \"etcdone\" (c.yaml:9:11) already"},
+    {"name: etcdtwo", "name: etcdone", "c.yaml:13:12", "\"etcdone\" stands at node \"etcdone\" (c.yaml:9:11) already"},
     {"name: etcdtwo", "name: etcdone.example.com", "c.yaml:13:12",
      "\"etcdone.example.com\" stands at node \"etcdone\" (c.yaml:10:17) already"},
     {"[etcdone.example.com]", "[etcdone]", "c.yaml:10:17", "\"etcdone\" stands at node \"etcdone\" (c.yaml:9:11)"},
     {"[etcdone.example.com]", "[x, x]", "c.yaml:10:20", "\"x\" stands at node \"etcdone\" (c.yaml:10:17)"},
-    {"[192.0.2.62]", "[192.0.2.61]", "c.yaml:13:32", "\"192.0.2.61\" stands at node \"etcdone\" (c.yaml:11:17)"},
-    {"[192.0.2.62]", "[\"2001:DB8:0::61\"]", "c.yaml:13:32", "\"2001:db8::61\" stands at node \"etcdone\""},
+    {"[192.0.2.62]", "[192.0.2.61]", "c.yaml:13:33", "\"192.0.2.61\" stands at node \"etcdone\" (c.yaml:11:17)"},
+    {"[192.0.2.62]", "[\"2001:DB8:0::61\"]", "c.yaml:13:33", "\"2001:db8::61\" stands at node \"etcdone\""},
     {"name: etcdtwo", "name: Etcdtwo", "c.yaml:13:12", "DNS name"},
     {"name: etcdtwo", "name: etcdtwo.", "c.yaml:13:12", "DNS name"},
     {"name: etcdtwo", "name: \"*\"", "c.yaml:13:12", "DNS name"},
@@ -162,22 +162,22 @@ static const struct wrong {
     {"name: etcdtwo", "name: localhost", "c.yaml:13:12", "localhost"},
     {"name: etcdtwo", "name: a1234567890123456789012345678901.a1234567890123456789012345678901", "c.yaml:13:12",
      "common name"},
-    {"[192.0.2.62]", "[192.0.2.62/32]", "c.yaml:13:32", "address"},
-    {"[192.0.2.62]", "[192.0.2]", "c.yaml:13:32", "address"},
-    {"[192.0.2.62]", "[\"::ffff:192.0.2.62\"]", "c.yaml:13:32", "mapped"},
-    {"[192.0.2.62]", "[127.0.0.1]", "c.yaml:13:32", "no address of one node"},
-    {"[192.0.2.62]", "[\"::1\"]", "c.yaml:13:32", "no address of one node"},
-    {"[192.0.2.62]", "[0.0.0.0]", "c.yaml:13:32", "no address of one node"},
-    {"[192.0.2.62]", "[255.255.255.255]", "c.yaml:13:32", "no address of one node"},
-    {"[192.0.2.62]", "[224.0.0.1]", "c.yaml:13:32", "no address of one node"},
-    {"[192.0.2.62]", "[\"fe80::1\"]", "c.yaml:13:32", "no address of one node"},
-    {"[192.0.2.62]", "[10.96.0.1]", "c.yaml:13:32", "subnet"},
-    {"[192.0.2.62]", "[10.244.3.4]", "c.yaml:13:32", "subnet"},
-    {"[192.0.2.62]", "[]", "c.yaml:13:31", "needs an address"},
-    {"[192.0.2.62]", "192.0.2.62", "c.yaml:13:31", "list"},
-    {"[192.0.2.62]", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "c.yaml:13:31", "at most 16"},
-    {"192.0.2.62], roles: [etcd]", "192.0.2.62], roles: []", "c.yaml:13:52", "needs a role"},
-    {"192.0.2.62], roles: [etcd]", "192.0.2.62], roles: [master]", "c.yaml:13:53", "control-plane"},
+    {"[192.0.2.62]", "[192.0.2.62/32]", "c.yaml:13:33", "address"},
+    {"[192.0.2.62]", "[192.0.2]", "c.yaml:13:33", "address"},
+    {"[192.0.2.62]", "[\"::ffff:192.0.2.62\"]", "c.yaml:13:33", "mapped"},
+    {"[192.0.2.62]", "[127.0.0.1]", "c.yaml:13:33", "no address of one node"},
+    {"[192.0.2.62]", "[\"::1\"]", "c.yaml:13:33", "no address of one node"},
+    {"[192.0.2.62]", "[0.0.0.0]", "c.yaml:13:33", "no address of one node"},
+    {"[192.0.2.62]", "[255.255.255.255]", "c.yaml:13:33", "no address of one node"},
+    {"[192.0.2.62]", "[224.0.0.1]", "c.yaml:13:33", "no address of one node"},
+    {"[192.0.2.62]", "[\"fe80::1\"]", "c.yaml:13:33", "no address of one node"},
+    {"[192.0.2.62]", "[10.96.0.1]", "c.yaml:13:33", "subnet"},
+    {"[192.0.2.62]", "[10.244.3.4]", "c.yaml:13:33", "subnet"},
+    {"[192.0.2.62]", "[]", "c.yaml:13:32", "needs an address"},
+    {"[192.0.2.62]", "192.0.2.62", "c.yaml:13:32", "list"},
+    {"[192.0.2.62]", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "c.yaml:13:32", "at most 16"},
+    {"192.0.2.62], roles: [etcd]", "192.0.2.62], roles: []", "c.yaml:13:53", "needs a role"},
+    {"192.0.2.62], roles: [etcd]", "192.0.2.62], roles: [master]", "c.yaml:13:54", "control-plane"},
     {"192.0.2.62], roles: [etcd]", "192.0.2.62], roles: [etcd, control-plane]", "c.yaml:13:5", "both roles"},
     {"  - {name: etcdtwo, addresses: [192.0.2.62], roles: [etcd]}", "  - etcdtwo", "c.yaml:13:5", "object"},
 };
@@ -240,10 +240,18 @@ static void everything_wrong_is_told_at_once(void **state)
                                 &cluster, &f),
                      ERR_INPUT);
     static const char *const says[] = {
-        "c.yaml:1:1: \"apiVersion\" is missing", "c.yaml:1:7: \"x\"",    "c.yaml:2:7: \"ensign\"",
-        "c.yaml:3:20: \"kubernetesVersion\"",    "c.yaml:4:25: ",        "c.yaml:5:18: \"x\"",
-        "c.yaml:7:12: \"A\"",                    "c.yaml:7:27: \"x\"",   "c.yaml:7:38: \"y\"",
-        "c.yaml:7:43: unknown key \"z\"",        "c.yaml:9:12: \"b\"",   "c.yaml:9:27: \"192.0.2.1\"",
+        "c.yaml:1:1: \"apiVersion\" is missing",
+        "c.yaml:1:7: \"x\"",
+        "c.yaml:2:7: \"ensign\"",
+        "c.yaml:3:20: \"kubernetesVersion\"",
+        "c.yaml:4:25: ",
+        "c.yaml:5:18: \"x\"",
+        "c.yaml:7:12: \"A\"",
+        "c.yaml:7:27: \"x\"",
+        "c.yaml:7:39: \"y\"",
+        "c.yaml:7:43: unknown key \"z\"",
+        "c.yaml:9:12: \"b\"",
+        "c.yaml:9:27: \"192.0.2.1\"",
     };
     for (size_t i = 0; i < ARRAY_SIZE(says); i++)
         assert_says(&f, says[i]);
@@ -253,10 +261,11 @@ static void everything_wrong_is_told_at_once(void **state)
 static void json_errors_name_pointers(void **state)
 {
     (void)state;
-    static const char json[] = "{\"apiVersion\":\"ensign/v1\",\"kind\":\"Cluster\",\"name\":\"lab\","
-                               "\"kubernetesVersion\":\"1.30\",\"etcd\":{\"topology\":\"stacked\"},\"nodes\":["
-                               "{\"name\":\"one\",\"addresses\":[\"192.0.2.1\"],\"roles\":[\"etcd\",\"control-plane\"]},"
-                               "{\"name\":\"two\",\"addresses\":[\"192.0.2.1\"],\"roles\":[\"worker\"]}]}";
+    static const char json[] =
+        "{\"apiVersion\":\"ensign/v1\",\"kind\":\"Cluster\",\"name\":\"lab\","
+        "\"kubernetesVersion\":\"1.30\",\"etcd\":{\"topology\":\"stacked\"},\"nodes\":["
+        "{\"name\":\"one\",\"addresses\":[\"192.0.2.1\"],\"roles\":[\"etcd\",\"control-plane\"]},"
+        "{\"name\":\"two\",\"addresses\":[\"192.0.2.1\"],\"roles\":[\"worker\"]}]}";
     struct fault f = {0};
     struct cluster cluster;
     CLEANUP(document_auto) struct document *document = NULL;
@@ -317,10 +326,10 @@ static void large_clusters_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(right_cluster_is_read),      cmocka_unit_test(choices_are_read),
-        cmocka_unit_test(document_is_canonical),      cmocka_unit_test(wrong_clusters_are_refused),
-        cmocka_unit_test(right_variants_are_taken),   cmocka_unit_test(everything_wrong_is_told_at_once),
-        cmocka_unit_test(json_errors_name_pointers),  cmocka_unit_test(warnings_are_given),
+        cmocka_unit_test(right_cluster_is_read),     cmocka_unit_test(choices_are_read),
+        cmocka_unit_test(document_is_canonical),     cmocka_unit_test(wrong_clusters_are_refused),
+        cmocka_unit_test(right_variants_are_taken),  cmocka_unit_test(everything_wrong_is_told_at_once),
+        cmocka_unit_test(json_errors_name_pointers), cmocka_unit_test(warnings_are_given),
         cmocka_unit_test(large_clusters_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,9 @@
 #include "policies/cluster.h"
 #include "tests/unit/policies/suite.h"
 
-enum { ANY_KEY = 1 << KEY_ECDSA_P256 | 1 << KEY_ECDSA_P384 | 1 << KEY_RSA_2048 | 1 << KEY_RSA_3072 | 1 << KEY_RSA_4096 };
+enum {
+    ANY_KEY = 1 << KEY_ECDSA_P256 | 1 << KEY_ECDSA_P384 | 1 << KEY_RSA_2048 | 1 << KEY_RSA_3072 | 1 << KEY_RSA_4096
+};
 enum { NODE_ASKS = REQUESTER_TOKEN | REQUESTER_OPERATOR | REQUESTER_ADMIN };
 enum { OF_NODE = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES };
 enum { ANY_NODE = ROLE_ETCD | ROLE_CONTROL_PLANE | ROLE_WORKER | ROLE_LOAD_BALANCER };
@@ -100,7 +102,7 @@ static void wrong_profiles_are_refused(void **state)
         const char *from, *to, *pointer, *says;
     } cases[] = {
         {"", "extra: 1\n", "p.yaml:15:1", "unknown key \"extra\""},
-        {"organizations:", "organisations:", "p.yaml:8:27", "did you mean \"organizations\"?"},
+        {"organizations:", "organisations:", "p.yaml:8:28", "did you mean \"organizations\"?"},
         {"from: [", "form: [", "p.yaml:9:9", "did you mean \"from\"?"},
         {"ensign/v1", "ensign/v2", "p.yaml:1:13", "ensign/v1"},
         {"kind: Profile", "kind: Cluster", "p.yaml:2:7", "Profile"},
@@ -120,7 +122,7 @@ static void wrong_profiles_are_refused(void **state)
         {"commonName: web", "commonName: web, commonNameFrom: node.name", "p.yaml:8:10", "one of"},
         {"commonName: web, ", "", "p.yaml:8:10", "one of"},
         {"commonName: web", "commonName: 7", "p.yaml:8:23", "quotes"},
-        {"commonName: web", "commonName: 01234567890123456789012345678901234567890123456789012345678901234",
+        {"commonName: web", "commonName: x1234567890123456789012345678901234567890123456789012345678901234",
          "p.yaml:8:23", "1 to 64"},
         {"[localhost]", "[\"*.example.com\"]", "p.yaml:9:34", "DNS name"},
         {"[localhost]", "[LOCALHOST]", "p.yaml:9:34", "DNS name"},
@@ -164,9 +166,9 @@ static void everything_wrong_is_told_at_once(void **state)
     struct profile profile;
     assert_int_equal(profile_of("kind: x\nname: 1\nissuer: y\nrequesters: [z]\nlifetime: 1w\nq: 1\n", &profile, &f),
                      ERR_INPUT);
-    static const char *const says[] = {"\"apiVersion\" is missing", "\"x\" is none of", "\"name\" must be",
-                                       "\"y\" is none of", "\"z\" is none of", "expected a duration",
-                                       "unknown key \"q\"", "\"subject\" is missing", "\"keys\" is missing",
+    static const char *const says[] = {"\"apiVersion\" is missing", "\"x\" is none of",       "\"name\" must be",
+                                       "\"y\" is none of",          "\"z\" is none of",       "expected a duration",
+                                       "unknown key \"q\"",         "\"subject\" is missing", "\"keys\" is missing",
                                        "\"backdate\" is missing"};
     for (size_t i = 0; i < ARRAY_SIZE(says); i++)
         assert_says(&f, says[i]);

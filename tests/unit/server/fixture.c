@@ -195,7 +195,7 @@ static int tcp_listen(struct fixture *fixture)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_return_code(bind(fd, (struct sockaddr *)&address, size), 0);
     assert_return_code(listen(fd, 64), 0);
     assert_return_code(getsockname(fd, (struct sockaddr *)&address, &size), 0);
@@ -210,7 +210,7 @@ static int unix_listen(struct fixture *fixture)
     assert_non_null(mkdtemp(fixture->folder));
     snprintf(fixture->unix_path, sizeof fixture->unix_path, "%s/socket", fixture->folder);
     memcpy(address.sun_path, fixture->unix_path, sizeof fixture->unix_path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_return_code(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_return_code(listen(fd, 64), 0);
     return fd;

@@ -242,6 +242,11 @@ static void subject_as_utf8(X509 *x509)
     X509_NAME_ENTRY_free(X509_NAME_delete_entry(name, 1));
     X509_NAME_add_entry_by_NID(name, NID_commonName, V_ASN1_UTF8STRING, (const uint8_t *)"a", 1, -1, 0);
 }
+static void signature_sha1(X509 *x509)
+{
+    X509_ALGOR *algorithm = (X509_ALGOR *)X509_get0_tbs_sigalg(x509);
+    X509_ALGOR_set0(algorithm, OBJ_nid2obj(NID_ecdsa_with_SHA1), V_ASN1_UNDEF, NULL);
+}
 static void no_issuer(X509 *x509)
 {
     X509_NAME *empty = X509_NAME_new();
@@ -312,6 +317,7 @@ static void drafts_that_are_refused(void **state)
         ROW(subject_with_unit),
         ROW(subject_name_first),
         ROW(subject_as_utf8),
+        ROW(signature_sha1),
         ROW(no_issuer),
         ROW(generalized_time),
         ROW(time_without_seconds),

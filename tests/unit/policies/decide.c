@@ -1,0 +1,468 @@
+/* The decision: what is granted, and every attempt to get more. */
+#include "tests/unit/policies/suite.h"
+
+static const int64_t now = 1795233600, day = 86400;
+
+static const char lab[] =
+    "apiVersion: ensign/v1\n"
+    "kind: Cluster\n"
+    "name: lab\n"
+    "kubernetesVersion: \"1.31\"\n"
+    "etcd: {topology: external}\n"
+    "nodes:\n"
+    "  - {name: etcdone, hostnames: [etcdone.example.com], addresses: [192.168.29.61], roles: [etcd]}\n"
+    "  - {name: etcdtwo, hostnames: [etcdtwo.example.com], addresses: [192.168.29.62], roles: [etcd]}\n"
+    "  - {name: masterone, addresses: [192.168.29.51], roles: [control-plane]}\n"
+    "  - {name: workerone, addresses: [192.168.29.71], roles: [worker]}\n";
+
+struct fixture {
+    struct profiles profiles;
+    struct cluster cluster;
+    struct alternative_names service_names;
+};
+
+/* A question that is answered yes: etcdone's token asks for etcd-member. Each test changes what it is about. */
+struct question {
+    const char *profile;
+    struct caller caller;
+    struct subject_of_decision subject;
+    struct request request;
+};
+
+static int fixture_make(void **state)
+{
+    struct fault f = {0};
+    static struct fixture fixture;
+    CLEANUP(document_auto) struct document *document = NULL;
+    assert_ok(profiles_shipped(&fixture.profiles, &f), &f);
+    assert_ok(document_parse(span_text(lab), "lab.yaml", &document, &f), &f);
+    assert_ok(cluster_read(document, &fixture.cluster, &f), &f);
+    assert_ok(alternative_names_add_dns(&fixture.service_names, "ca.example.com", &f), &f);
+    *state = &fixture;
+    return 0;
+}
+
+static int fixture_free(void **state)
+{
+    struct fixture *fixture = *state;
+    profiles_cleanup(&fixture->profiles);
+    cluster_cleanup(&fixture->cluster);
+    alternative_names_cleanup(&fixture->service_names);
+    return 0;
+}
+
+static struct question question_make(const struct fixture *fixture)
+{
+    return (struct question){
+        .profile = "etcd-member",
+        .caller = {.kind = REQUESTER_TOKEN, .name = "00ff", .cluster = "lab", .node = "etcdone"},
+        .subject = {.cluster = &fixture->cluster,
+                    .node = "etcdone",
+                    .identity = "",
+                    .authority_not_after = now + 3650 * day},
+        .request = {.public_key = {.algorithm = KEY_ECDSA_P256}},
+    };
+}
+
+static void question_cleanup(struct question *question)
+{
+    alternative_names_cleanup(&question->request.names);
+}
+
+static enum err ask(const struct fixture *fixture, const struct question *question, struct decision *ret_decision,
+                    struct fault *f)
+{
+    const struct profile *profile = profiles_find(&fixture->profiles, question->profile);
+    assert_non_null(profile);
+    return decide(profile, &question->caller, &question->subject, &question->request, now, ret_decision, f);
+}
+
+/* The question is answered no, for exactly this one reason. */
+static void denied(const struct fixture *fixture, const struct question *question, const char *pointer,
+                   const char *says)
+{
+    struct fault f = {0};
+    struct decision decision = {.node = "untouched"};
+    if (ask(fixture, question, &decision, &f) != ERR_DENIED)
+        fail_msg("granted, but expected \"%s: %s\"", pointer, says);
+    assert_int_equal(f.code, CODE_POLICY_DENIED);
+    assert_string_equal(decision.node, "untouched");
+    assert_reason(&f, pointer, says);
+    if (f.reasons_count != 1)
+        fail_msg("one reason expected: %s", line_of(&f));
+}
+
+static void dns_ask(struct question *question, const char *name)
+{
+    struct fault f = {0};
+    assert_ok(alternative_names_add_dns(&question->request.names, name, &f), &f);
+}
+
+static void address_ask(struct question *question, const char *text)
+{
+    struct fault f = {0};
+    struct address address;
+    assert_ok(address_parse(text, &address, &f), &f);
+    assert_ok(alternative_names_add_address(&question->request.names, &address, &f), &f);
+}
+
+static void content_is_of_profile_and_inventory(void **state)
+{
+    const struct fixture *fixture = *state;
+    AUTO(question) question = question_make(fixture);
+    AUTO(decision) decision = {0};
+    struct fault f = {0};
+    assert_ok(ask(fixture, &question, &decision, &f), &f);
+    const struct certificate_content *content = &decision.content;
+    assert_string_equal(content->subject.common_name, "etcdone");
+    assert_int_equal(content->subject.organizations_count, 0);
+    static const char *const dns[] = {"etcdone", "etcdone.example.com", "localhost"};
+    static const char *const addresses[] = {"192.168.29.61", "127.0.0.1", "::1"};
+    assert_int_equal(content->names.dns_count, 3);
+    assert_int_equal(content->names.addresses_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        char text[ADDRESS_TEXT_SIZE];
+        address_text(&content->names.addresses[i], text);
+        assert_string_equal(content->names.dns[i], dns[i]);
+        assert_string_equal(text, addresses[i]);
+    }
+    assert_int_equal(content->key_usage, USAGE_DIGITAL_SIGNATURE);
+    assert_int_equal(content->extended_key_usage, EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH);
+    assert_int_equal(content->not_before, now - 300);
+    assert_int_equal(content->not_after, now + 365 * day);
+    assert_false(content->authority);
+    assert_string_equal(decision.profile->name, "etcd-member");
+    assert_string_equal(decision.cluster, "lab");
+    assert_string_equal(decision.authority, "etcd-ca");
+    assert_string_equal(decision.node, "etcdone");
+    assert_string_equal(decision.identity, "");
+}
+
+static void key_encipherment_is_for_rsa_servers(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *profile;
+        enum key_algorithm algorithm;
+        bool encipherment;
+    } cases[] = {
+        {"etcd-member", KEY_RSA_2048, true},
+        {"etcd-member", KEY_RSA_4096, true},
+        {"etcd-member", KEY_ECDSA_P384, false},
+        {"etcd-healthcheck-client", KEY_RSA_2048, false},
+        {"etcd-healthcheck-client", KEY_ECDSA_P256, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        AUTO(decision) decision = {0};
+        struct fault f = {0};
+        question.profile = cases[i].profile;
+        question.request.public_key.algorithm = cases[i].algorithm;
+        assert_ok(ask(fixture, &question, &decision, &f), &f);
+        assert_int_equal((decision.content.key_usage & USAGE_KEY_ENCIPHERMENT) != 0, cases[i].encipherment);
+    }
+}
+
+/* The request may repeat what it gets, or parts of it; what it repeats changes nothing. */
+static void equal_requests_are_granted(void **state)
+{
+    const struct fixture *fixture = *state;
+    AUTO(question) question = question_make(fixture);
+    AUTO(decision) decision = {0};
+    struct fault f = {0};
+    strcpy(question.request.subject.common_name, "etcdone");
+    dns_ask(&question, "etcdone.example.com");
+    address_ask(&question, "127.0.0.1");
+    question.request.has_key_usage = question.request.has_extended_key_usage = true;
+    question.request.key_usage = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT;
+    question.request.extended_key_usage = EXTENDED_CLIENT_AUTH;
+    assert_ok(ask(fixture, &question, &decision, &f), &f);
+    assert_int_equal(decision.content.names.dns_count, 3);
+    assert_int_equal(decision.content.extended_key_usage, EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH);
+}
+
+static void foreign_names_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *profile, *node, *dns, *address, *says;
+    } cases[] = {
+        {"etcd-member", "etcdone", NULL, "192.168.29.62", "address 192.168.29.62 belongs to node etcdtwo"},
+        {"etcd-member", "etcdone", "etcdtwo", NULL, "name etcdtwo belongs to node etcdtwo"},
+        {"etcd-member", "etcdone", "etcdtwo.example.com", NULL, "belongs to node etcdtwo"},
+        {"etcd-member", "etcdone", "masterone", NULL, "belongs to node masterone"},
+        {"etcd-member", "etcdone", "evil.example.com", NULL, "none that this profile gives"},
+        {"etcd-member", "etcdone", "example.com", NULL, "none that this profile gives"},
+        {"etcd-member", "etcdone", "etcdone.example.com.evil.com", NULL, "none that this profile gives"},
+        {"etcd-member", "etcdone", "kubernetes.default.svc", NULL, "none that this profile gives"},
+        {"etcd-member", "etcdone", NULL, "192.168.29.99", "none that this profile gives"},
+        {"etcd-member", "etcdone", NULL, "127.0.0.2", "none that this profile gives"},
+        {"etcd-member", "etcdone", NULL, "::2", "none that this profile gives"},
+        {"apiserver-etcd-client", "masterone", "masterone", NULL, "none that this profile gives"},
+        {"apiserver-etcd-client", "masterone", NULL, "192.168.29.51", "none that this profile gives"},
+        {"etcd-healthcheck-client", "etcdone", "etcdone", NULL, "none that this profile gives"},
+        {"node-identity", "etcdone", "localhost", NULL, "none that this profile gives"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        question.profile = cases[i].profile;
+        question.subject.node = cases[i].node;
+        strcpy(question.caller.node, cases[i].node);
+        if (cases[i].dns)
+            dns_ask(&question, cases[i].dns);
+        else
+            address_ask(&question, cases[i].address);
+        denied(fixture, &question, "/csr/subjectAltName", cases[i].says);
+    }
+}
+
+static void foreign_subjects_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *common_name, *organization;
+    } cases[] = {
+        {"etcdtwo", NULL},      {"ETCDONE", NULL}, {"etcdone.example.com", NULL},        {"etcdone", "system:masters"},
+        {"", "system:masters"}, {"root", NULL},    {"kube-apiserver-etcd-client", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        strcpy(question.request.subject.common_name, cases[i].common_name);
+        if (cases[i].organization) {
+            strcpy(question.request.subject.organizations[0], cases[i].organization);
+            question.request.subject.organizations_count = 1;
+        }
+        denied(fixture, &question, "/csr/subject", "CN=etcdone");
+    }
+}
+
+static void foreign_usages_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *profile;
+        unsigned key_usage, extended;
+        const char *pointer, *says;
+    } cases[] = {
+        {"etcd-member", USAGE_KEY_CERT_SIGN, 0, "/csr/keyUsage", "keyCertSign"},
+        {"etcd-member", USAGE_DIGITAL_SIGNATURE | USAGE_CRL_SIGN, 0, "/csr/keyUsage", "cRLSign"},
+        {"etcd-member", USAGE_NON_REPUDIATION, 0, "/csr/keyUsage", "nonRepudiation"},
+        {"etcd-healthcheck-client", 0, EXTENDED_SERVER_AUTH, "/csr/extendedKeyUsage", "serverAuth"},
+        {"node-identity", 0, EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH, "/csr/extendedKeyUsage", "serverAuth"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        question.profile = cases[i].profile;
+        question.request.has_key_usage = cases[i].key_usage != 0;
+        question.request.key_usage = cases[i].key_usage;
+        question.request.has_extended_key_usage = cases[i].extended != 0;
+        question.request.extended_key_usage = cases[i].extended;
+        denied(fixture, &question, cases[i].pointer, cases[i].says);
+    }
+}
+
+static void callers_stay_at_their_place(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *profile;
+        enum requester kind;
+        const char *cluster, *own_node, *node, *pointer, *says;
+    } cases[] = {
+        {"etcd-member", REQUESTER_TOKEN, "lab", "etcdtwo", "etcdone", "/node", "for node \"etcdtwo\" only"},
+        {"etcd-member", REQUESTER_TOKEN, "lab", "etcdon", "etcdone", "/node", "for node \"etcdon\" only"},
+        {"etcd-member", REQUESTER_TOKEN, "lab", "", "etcdone", "/node", "for node \"\" only"},
+        {"etcd-member", REQUESTER_TOKEN, "other", "etcdone", "etcdone", "/cluster", "belongs to cluster \"other\""},
+        {"etcd-member", REQUESTER_TOKEN, "", "etcdone", "etcdone", "/cluster", "belongs to cluster \"\""},
+        {"etcd-member", REQUESTER_NODE, "lab", "etcdone", "etcdone", "/profile", "token, operator, admin"},
+        {"etcd-member", REQUESTER_AUDITOR, "", "", "etcdone", "/profile", "this caller is auditor"},
+        {"etcd-member", REQUESTER_SERVICE, "", "", "etcdone", "/profile", "this caller is service"},
+        {"apiserver-etcd-client", REQUESTER_TOKEN, "lab", "etcdone", "etcdone", "/node",
+         "role control-plane; \"etcdone\" has etcd"},
+        {"apiserver-etcd-client", REQUESTER_ADMIN, "", "", "workerone", "/node", "\"workerone\" has worker"},
+        {"etcd-member", REQUESTER_ADMIN, "", "", "masterone", "/node", "\"masterone\" has control-plane"},
+        {"etcd-member", REQUESTER_ADMIN, "", "", "etcdnine", "/node", "no node \"etcdnine\""},
+        {"etcd-member", REQUESTER_ADMIN, "", "", "etcdone.example.com", "/node", "no node"},
+        {"etcd-member", REQUESTER_ADMIN, "", "", "", "/node", "which node?"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        question.profile = cases[i].profile;
+        question.caller = (struct caller){.kind = cases[i].kind};
+        strcpy(question.caller.cluster, cases[i].cluster);
+        strcpy(question.caller.node, cases[i].own_node);
+        question.subject.node = cases[i].node;
+        denied(fixture, &question, cases[i].pointer, cases[i].says);
+    }
+}
+
+static void operators_may_ask_for_nodes(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const enum requester kinds[] = {REQUESTER_OPERATOR, REQUESTER_ADMIN};
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        AUTO(question) question = question_make(fixture);
+        AUTO(decision) decision = {0};
+        struct fault f = {0};
+        question.caller = (struct caller){.kind = kinds[i], .name = "alice"};
+        question.subject.node = "etcdtwo";
+        assert_ok(ask(fixture, &question, &decision, &f), &f);
+        assert_string_equal(decision.node, "etcdtwo");
+    }
+}
+
+static struct question identity_question(const struct fixture *fixture, const char *name)
+{
+    struct question question = question_make(fixture);
+    question.profile = "identity";
+    question.caller = (struct caller){.kind = REQUESTER_ADMIN, .name = "root"};
+    question.subject.cluster = NULL;
+    question.subject.node = "";
+    question.subject.identity = name;
+    return question;
+}
+
+static void identities_are_for_admins_to_give(void **state)
+{
+    const struct fixture *fixture = *state;
+    AUTO(question) question = identity_question(fixture, "alice@example.com");
+    AUTO(decision) decision = {0};
+    struct fault f = {0};
+    assert_ok(ask(fixture, &question, &decision, &f), &f);
+    assert_string_equal(decision.content.subject.common_name, "alice@example.com");
+    assert_string_equal(decision.identity, "alice@example.com");
+    assert_string_equal(decision.cluster, CLUSTER_SERVICE);
+    assert_string_equal(decision.node, "");
+    assert_int_equal(decision.content.extended_key_usage, EXTENDED_CLIENT_AUTH);
+    assert_true(alternative_names_empty(&decision.content.names));
+    question.caller.kind = REQUESTER_OPERATOR;
+    denied(fixture, &question, "/profile", "is for admin");
+    question.caller.kind = REQUESTER_ADMIN;
+    question.subject.node = "etcdone";
+    denied(fixture, &question, "/node", "not for nodes");
+    static const char *const names[] = {"", "a b", "a,O=x", "a\nb", "a/b", "\xc3\xa9"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        AUTO(question) wrong = identity_question(fixture, names[i]);
+        denied(fixture, &wrong, "/name", "letters, digits");
+    }
+    AUTO(question)
+    longer = identity_question(fixture, "01234567890123456789012345678901234567890123456789012345678901234");
+    denied(fixture, &longer, "/name", "at most 64");
+}
+
+static void service_names_are_the_services_own(void **state)
+{
+    const struct fixture *fixture = *state;
+    AUTO(question) question = identity_question(fixture, "");
+    AUTO(decision) decision = {0};
+    struct fault f = {0};
+    question.profile = "service";
+    question.caller.kind = REQUESTER_SERVICE;
+    question.subject.service_names = &fixture->service_names;
+    assert_ok(ask(fixture, &question, &decision, &f), &f);
+    assert_string_equal(decision.content.subject.common_name, "ensignd");
+    assert_int_equal(decision.content.names.dns_count, 1);
+    assert_string_equal(decision.content.names.dns[0], "ca.example.com");
+    assert_int_equal(decision.content.extended_key_usage, EXTENDED_SERVER_AUTH);
+    question.caller.kind = REQUESTER_ADMIN;
+    denied(fixture, &question, "/profile", "is for service");
+    question.caller.kind = REQUESTER_SERVICE;
+    question.request.public_key.algorithm = KEY_RSA_2048;
+    denied(fixture, &question, "/csr/publicKey", "rsa-2048");
+}
+
+static void lifetimes_are_bounded(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        int64_t asked, ca_left, granted; /* granted 0: refused */
+        const char *pointer, *says;
+    } cases[] = {
+        {0, 3650 * day, 365 * day, NULL, NULL},
+        {day, 3650 * day, day, NULL, NULL},
+        {365 * day, 3650 * day, 365 * day, NULL, NULL},
+        {0, 30 * day, 30 * day, NULL, NULL}, /* the CA's end cuts */
+        {day, 3600, 3600, NULL, NULL},
+        {365 * day + 1, 3650 * day, 0, "/lifetime_seconds", "365d"},
+        {INT64_MAX, 3650 * day, 0, "/lifetime_seconds", "365d"},
+        {1, 3650 * day, 0, "/lifetime_seconds", "60s"},
+        {-1, 3650 * day, 0, "/lifetime_seconds", "60s"},
+        {INT64_MIN, 3650 * day, 0, "/lifetime_seconds", "60s"},
+        {0, 0, 0, "/profile", "expired"},
+        {0, -day, 0, "/profile", "expired"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        AUTO(decision) decision = {0};
+        struct fault f = {0};
+        question.subject.lifetime_seconds = cases[i].asked;
+        question.subject.authority_not_after = now + cases[i].ca_left;
+        if (!cases[i].granted) {
+            denied(fixture, &question, cases[i].pointer, cases[i].says);
+            continue;
+        }
+        assert_ok(ask(fixture, &question, &decision, &f), &f);
+        assert_int_equal(decision.content.not_after, now + cases[i].granted);
+    }
+}
+
+static void all_reasons_come_at_once(void **state)
+{
+    const struct fixture *fixture = *state;
+    AUTO(question) question = question_make(fixture);
+    struct decision decision;
+    struct fault f = {0};
+    question.profile = "apiserver-etcd-client";
+    strcpy(question.caller.cluster, "other");
+    strcpy(question.caller.node, "etcdtwo");
+    question.subject.lifetime_seconds = 9999 * day;
+    question.request = (struct request){.public_key = {.algorithm = KEY_NONE},
+                                        .subject = {.common_name = "root"},
+                                        .has_key_usage = true,
+                                        .key_usage = USAGE_KEY_CERT_SIGN,
+                                        .has_extended_key_usage = true,
+                                        .extended_key_usage = EXTENDED_SERVER_AUTH,
+                                        .excess = {"CA:TRUE", "e-mail a@b"},
+                                        .excess_count = 2};
+    dns_ask(&question, "masterone");
+    address_ask(&question, "192.168.29.62");
+    assert_int_equal(ask(fixture, &question, &decision, &f), ERR_DENIED);
+    static const struct {
+        const char *pointer, *says;
+    } reasons[] = {
+        {"/cluster", "other"},
+        {"/node", "etcdtwo"},
+        {"/node", "control-plane"},
+        {"/lifetime_seconds", "365d"},
+        {"/csr/subject", "CN=root"},
+        {"/csr/subjectAltName", "name masterone belongs to node masterone"},
+        {"/csr/subjectAltName", "address 192.168.29.62 belongs to node etcdtwo"},
+        {"/csr/keyUsage", "keyCertSign"},
+        {"/csr/extendedKeyUsage", "serverAuth"},
+        {"/csr/publicKey", ""},
+        {"/csr/extensions", "CA:TRUE"},
+        {"/csr/extensions", "e-mail a@b"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+        assert_reason(&f, reasons[i].pointer, reasons[i].says);
+    assert_int_equal(f.reasons_count, ARRAY_SIZE(reasons));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(content_is_of_profile_and_inventory),
+        cmocka_unit_test(key_encipherment_is_for_rsa_servers),
+        cmocka_unit_test(equal_requests_are_granted),
+        cmocka_unit_test(foreign_names_are_refused),
+        cmocka_unit_test(foreign_subjects_are_refused),
+        cmocka_unit_test(foreign_usages_are_refused),
+        cmocka_unit_test(callers_stay_at_their_place),
+        cmocka_unit_test(operators_may_ask_for_nodes),
+        cmocka_unit_test(identities_are_for_admins_to_give),
+        cmocka_unit_test(service_names_are_the_services_own),
+        cmocka_unit_test(lifetimes_are_bounded),
+        cmocka_unit_test(all_reasons_come_at_once),
+    };
+    return cmocka_run_group_tests(tests, fixture_make, fixture_free);
+}
