@@ -14,12 +14,16 @@ from world import cluster_document, issue
 START_SECONDS = 30
 
 
+# These say who reads, or tried to start, and are no state.
+WHO_RUNS = {'lock.mdb', 'ensignd.lock'}
+
+
 def picture(folder):
-    """path -> type, mode and hash of everything. lock.mdb holds LMDB's table of readers, and no state."""
+    """path -> type, mode and hash of everything"""
     found = {}
     for path in sorted(folder.rglob('*')):
         mode = path.lstat().st_mode
-        regular = path.is_file() and path.name != 'lock.mdb'
+        regular = path.is_file() and path.name not in WHO_RUNS
         found[str(path.relative_to(folder))] = mode, hashlib.sha256(path.read_bytes()).hexdigest() if regular else None
     return found
 
@@ -43,16 +47,20 @@ class Starts(unittest.TestCase):
 
     def start_fails(self, *words, command=None):
         """Runs ensignd, which must end with a sentence that has these words, and change nothing."""
+        line, *more = self.start_output(command)
+        self.assertEqual(more, [])
+        for word in words:
+            self.assertIn(str(word), line)
+        return line
+
+    def start_output(self, command=None):
+        """What a start that fails says, and that it changes nothing."""
         before = picture(self.service.state)
         command = command or ['--config', self.service.state / 'ensignd.yaml']
         result = subprocess.run([ENSIGND, *map(str, command)], capture_output=True, text=True, timeout=START_SECONDS)
         self.assertEqual(result.returncode, 1, result.stderr)
-        lines = [line for line in result.stderr.strip().splitlines() if not line.startswith('{')]  # the log is JSON
-        self.assertEqual(len(lines), 1, result.stderr)
-        for word in words:
-            self.assertIn(str(word), lines[0])
         self.assertEqual(picture(self.service.state), before)
-        return lines[0]
+        return [line for line in result.stderr.splitlines() if line and not line.startswith('{')]  # the log is JSON
 
     def start_succeeds(self):
         """The control: afterwards the same state folder works, with all that it had."""
@@ -140,12 +148,15 @@ class Starts(unittest.TestCase):
         self.assertFalse((self.service.folder / 'other.key').exists())
         self.start_succeeds()
 
-    def test_unknown_key_in_the_configuration(self):
+    def test_mistakes_in_the_configuration(self):
+        """All at once, each with its place."""
         config = self.service.state / 'ensignd.yaml'
         good = config.read_text()
-        config.write_text(good + 'colour: blue\n')
+        config.write_text(good + 'colour: blue\nlog: {level: loud}\n')
+        output = '\n'.join(self.start_output())
         line = good.count('\n') + 1
-        self.start_fails(f'ensignd.yaml:{line}:1', 'colour')
+        for word in (f'ensignd.yaml:{line}:1', 'colour', f'ensignd.yaml:{line + 1}:', 'loud'):
+            self.assertIn(word, output)
         config.write_text(good)
         self.start_succeeds()
 

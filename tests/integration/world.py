@@ -71,13 +71,24 @@ class World:
 
     def __init__(self):
         self.service = Service().init().start()
+        self.tokens = []
         self.admin = Client(self.service, self.service.context_file)
         context = json.loads(self.service.context_file.read_text())
         self.pin = bytes.fromhex(context['pin'].removeprefix('sha256:'))
         self.create_cluster()
 
     def close(self):
-        self.service.__exit__()
+        """Stops it, and reads its log: no report of a sanitizer, and no secret."""
+        with self.service:
+            code = self.service.stop()
+            log = (self.service.folder / 'ensignd.log').read_text()
+        assert code == 0, f'ensignd ended with {code}'
+        assert '"message":"answered"' in log
+        for mark in ('Sanitizer', 'runtime error:'):
+            assert mark not in log, log[log.index(mark):][:2000]
+        for token in self.tokens:
+            for form in (token.text(), token.text().removeprefix('ensign1.')[24:60], token.secret.hex()):
+                assert form not in log, f'the secret of token {token.id.hex()} is in the log'
 
     def nobody(self):
         return Client(self.service)
@@ -93,6 +104,7 @@ class World:
 
     def new_token(self, node='etcdone', cluster='vagrant', ttl_seconds=3600):
         token = Token(self.pin)
+        self.tokens.append(token)
         status, answer, _ = self.admin.post(f'/v1/clusters/{cluster}/tokens', token.body(node, ttl_seconds))
         assert status == 201, answer
         return token
