@@ -24,7 +24,7 @@ static const struct {
     {"front-proxy-ca", "front-proxy-ca", EXTENDED_CLIENT_AUTH},
     {AUTHORITY_SERVICE, "ensign-service-ca", EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH},
 };
-static const int64_t leaf_lifetime_max_seconds = 2 * 366 * 86400;
+static const int64_t leaf_lifetime_max_seconds = 2LL * 366 * 86400;
 static const int64_t backdate_seconds = 300;
 
 enum err authority_make(struct signer *signer, const char *cluster, const char *name, enum key_algorithm algorithm,

@@ -5,7 +5,7 @@
 #include "ca/base/encode.h"
 #include "ca/ca.h"
 
-static const int64_t lifetime_min_seconds = 60, lifetime_max_seconds = 7 * 86400;
+static const int64_t lifetime_min_seconds = 60, lifetime_max_seconds = 7LL * 86400;
 
 const char *token_state(const struct token_record *record, int64_t now)
 {

@@ -17,7 +17,7 @@ static const char *const name_source_words[] = {"node.name", "node.hostnames", "
 static const char *const issuer_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", AUTHORITY_SERVICE, NULL};
 
 static const unsigned leaf_usages = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT;
-static const int64_t backdate_max_seconds = 3600, lifetime_min_seconds = 600, lifetime_max_seconds = 366 * 86400;
+static const int64_t backdate_max_seconds = 3600, lifetime_min_seconds = 600, lifetime_max_seconds = 366LL * 86400;
 
 /* ---- parts of the document ---- */
 

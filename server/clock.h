@@ -21,7 +21,7 @@ static inline int64_t clock_milliseconds(void)
 /* For what another process is about to give up: a short pause, and whether to try again. */
 static inline bool clock_try_again(int64_t until_milliseconds)
 {
-    static const struct timespec pause = {0, 20 * 1000 * 1000};
+    static const struct timespec pause = {0, 20L * 1000 * 1000};
     nanosleep(&pause, NULL);
     return clock_milliseconds() < until_milliseconds;
 }

@@ -132,7 +132,7 @@ void watch_deadline(struct watch_entry *entry, int milliseconds)
 
 void watch_drain(struct watch *watch, int seconds)
 {
-    static const struct timespec pause = {0, 20 * 1000 * 1000};
+    static const struct timespec pause = {0, 20L * 1000 * 1000};
     int64_t until = clock_milliseconds() + (int64_t)seconds * 1000;
     size_t busy;
     watch->draining = true;

@@ -93,7 +93,7 @@ static long lock_holder(const char *state)
 /* When a supervisor is killed its children hold the lock for the moment that they need to die: that is waited for. */
 static bool lock_take(int fd)
 {
-    static const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    static const struct timespec pause = {.tv_nsec = 20L * 1000 * 1000};
     for (int turns = 0; turns < 100; turns++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return true;
