@@ -42,14 +42,12 @@ enum err audit_each(struct ca *ca, uint64_t from, uint64_t to,
     return store_scan(ca->store, bytes_span(&from_key), bytes_span(&to_key), false, each_leaf, &each, f);
 }
 
-enum err audit_checkpoint(struct ca *ca, struct bytes *ret_note, struct fault *f)
+static enum err note_sign(struct ca *ca, const struct merkle_frontier *frontier, struct bytes *ret_note,
+                          struct fault *f)
 {
-    struct merkle_frontier frontier;
-    struct checkpoint checkpoint = {0};
-    ledger_frontier(ca->ledger, &frontier);
+    struct checkpoint checkpoint = {.size = frontier->size};
     snprintf(checkpoint.origin, sizeof checkpoint.origin, "%s", ca->service.origin);
-    checkpoint.size = frontier.size;
-    merkle_root(&frontier, &checkpoint.root);
+    merkle_root(frontier, &checkpoint.root);
     AUTO(bytes) text = {0};
     AUTO(bytes) note = {0};
     checkpoint_text(&checkpoint, &text);
@@ -61,4 +59,29 @@ enum err audit_checkpoint(struct ca *ca, struct bytes *ret_note, struct fault *f
     *ret_note = note;
     note = (struct bytes){0};
     return OK;
+}
+
+/* One at a time and in order: the signer signs no smaller tree than it did before. Under the lock. */
+static enum err note_renew(struct ca *ca, struct fault *f)
+{
+    struct merkle_frontier frontier;
+    ledger_frontier(ca->ledger, &frontier);
+    if (ca->checkpoint.note.size && ca->checkpoint.size == frontier.size)
+        return OK;
+    struct bytes note;
+    TRY(note_sign(ca, &frontier, &note, f));
+    bytes_free(&ca->checkpoint.note);
+    ca->checkpoint.note = note;
+    ca->checkpoint.size = frontier.size;
+    return OK;
+}
+
+enum err audit_checkpoint(struct ca *ca, struct bytes *ret_note, struct fault *f)
+{
+    pthread_mutex_lock(&ca->checkpoint.lock);
+    enum err err = note_renew(ca, f);
+    if (err == OK)
+        err = bytes_copy(bytes_span(&ca->checkpoint.note), ret_note, f);
+    pthread_mutex_unlock(&ca->checkpoint.lock);
+    return err;
 }

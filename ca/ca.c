@@ -79,8 +79,8 @@ enum err ca_create(const char *path, struct signer *signer, const struct alterna
     snprintf(service.origin, sizeof service.origin, "%s", origin);
     TRY(alternative_names_copy(names, &service.names, f));
     TRY(signer_make_log(signer, origin, &service.log_blob, service.log_public_key, f));
-    TRY(authority_make(signer, CLUSTER_SERVICE, AUTHORITY_SERVICE, KEY_ECDSA_P256,
-                       service_authority_lifetime_seconds, service.created_at, &authority, f));
+    TRY(authority_make(signer, CLUSTER_SERVICE, AUTHORITY_SERVICE, KEY_ECDSA_P256, service_authority_lifetime_seconds,
+                       service.created_at, &authority, f));
     CLEANUP(store_auto) struct store *store = NULL;
     TRY(store_lmdb_open(path, true, &store, f));
     return rows_create(store, &service, &authority, f);
@@ -146,6 +146,7 @@ enum err ca_open(const char *path, struct signer *signer, struct ca **ret_ca, st
     if (!ca)
         return fault_no_memory(f);
     ca->signer = signer;
+    pthread_mutex_init(&ca->checkpoint.lock, NULL);
     sem_init(&ca->crypto, 0, (unsigned)(2 * sysconf(_SC_NPROCESSORS_ONLN)));
     TRY(parts_open(ca, path, f));
     *ret_ca = TAKE(ca);
@@ -163,6 +164,8 @@ void ca_close(struct ca *ca)
     service_record_cleanup(&ca->service);
     store_close(ca->store);
     profiles_cleanup(&ca->profiles);
+    bytes_free(&ca->checkpoint.note);
+    pthread_mutex_destroy(&ca->checkpoint.lock);
     sem_destroy(&ca->crypto);
     free(ca);
 }

@@ -2,6 +2,7 @@
 #ifndef ENSIGN_CA_CA_H
 #define ENSIGN_CA_CA_H
 
+#include <pthread.h>
 #include <semaphore.h>
 
 #include "ca/authority.h"
@@ -18,6 +19,11 @@ struct ca {
     struct profiles profiles;
     struct service_record service;
     struct clusters *clusters;
+    struct {
+        pthread_mutex_t lock;
+        uint64_t size;
+        struct bytes note; /* the last one, of the tree of this size; empty before the first */
+    } checkpoint;
     sem_t crypto; /* how many requests may be parsed and decided at a time */
 };
 
@@ -74,8 +80,7 @@ MUST_USE enum err certificate_get(struct ca *ca, const uint8_t serial[SERIAL_SIZ
                                   struct certificate_record *ret_record, struct fault *f);
 /* Who presents this client certificate (DER; TLS has proved possession of its key): its stored record must be byte for
  * byte this certificate, be valid now, and have a role. ERR_AUTH otherwise. */
-MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, struct caller *ret_caller,
-                                           struct fault *f);
+MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, struct caller *ret_caller, struct fault *f);
 
 /* ---- audit ---- */
 
@@ -86,7 +91,7 @@ MUST_USE enum err audit_denial(struct ca *ca, const struct caller *caller, const
 MUST_USE enum err audit_each(struct ca *ca, uint64_t from, uint64_t to,
                              bool (*visit)(void *context, uint64_t sequence, struct span leaf), void *context,
                              struct fault *f);
-/* A signed note over the tree that is durable now. */
+/* A signed note over the tree that is durable now. Each tree is signed once, however often anybody asks. */
 MUST_USE enum err audit_checkpoint(struct ca *ca, struct bytes *ret_note, struct fault *f);
 
 #endif

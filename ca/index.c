@@ -10,9 +10,9 @@
 #include "ca/base/encode.h"
 
 enum {
-    FLUSH_ENTRIES = 1024,  /* written out at once when so many wait, */
+    FLUSH_ENTRIES = 1024,    /* written out at once when so many wait, */
     FLUSH_AFTER_SECONDS = 1, /* or after this time */
-    FLUSH_MAX = 4096,      /* in one commit */
+    FLUSH_MAX = 4096,        /* in one commit */
     POSITION_MAX = 8 + SERIAL_SIZE,
     SCAN_POSITIONS = 256,
     KINDS = 4, /* of index */
@@ -38,6 +38,7 @@ struct index {
     struct entry *tail; /* committed, not in the store's indexes yet */
     size_t tail_count, tail_capacity;
     uint64_t seen; /* leaves */
+    bool blocked;  /* the last batch could not be written: the next attempt waits its time */
     bool gap;      /* memory ran out for an entry: `seen` stays, so that the next start reads its leaf again */
 };
 
@@ -166,11 +167,13 @@ static void tail_flush(struct index *index, struct entry *scratch)
         seen = scratch[count - 1].sequence + 1;
     pthread_mutex_unlock(&index->lock);
     struct fault fault = {0};
-    if (count == 0 || entries_write(index->store, scratch, count, seen, &fault) != OK)
-        return; /* what could not be written stays in the tail for the next turn */
+    enum err err = count ? entries_write(index->store, scratch, count, seen, &fault) : OK;
     pthread_mutex_lock(&index->lock);
-    index->tail_count -= count;
-    memmove(index->tail, index->tail + count, index->tail_count * sizeof *index->tail);
+    index->blocked = err != OK;
+    if (err == OK) { /* what could not be written stays in the tail */
+        index->tail_count -= count;
+        memmove(index->tail, index->tail + count, index->tail_count * sizeof *index->tail);
+    }
     pthread_mutex_unlock(&index->lock);
 }
 
@@ -184,7 +187,7 @@ static bool writer_wait(struct index *index)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += FLUSH_AFTER_SECONDS;
     int waited = 0;
-    while (!index->stopping && index->tail_count < FLUSH_ENTRIES && waited != ETIMEDOUT)
+    while (!index->stopping && (index->blocked || index->tail_count < FLUSH_ENTRIES) && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&index->work, &index->lock, &until);
     bool running = !index->stopping;
     pthread_mutex_unlock(&index->lock);
@@ -236,8 +239,8 @@ static enum err entry_load(struct store *store, const uint8_t serial[SERIAL_SIZE
 }
 
 /* Indexes the certificates of up to FLUSH_MAX further leaves. *seen is moved; false when there were none left. */
-static enum err catch_up_some(struct store *store, struct index *scratch, uint8_t (*items)[SERIAL_SIZE],
-                              uint64_t *seen, bool *ret_more, struct fault *f)
+static enum err catch_up_some(struct store *store, struct index *scratch, uint8_t (*items)[SERIAL_SIZE], uint64_t *seen,
+                              bool *ret_more, struct fault *f)
 {
     AUTO(bytes) from = {0};
     AUTO(bytes) to = {0};
@@ -374,10 +377,10 @@ struct position {
 
 struct search {
     const struct certificate_query *query;
-    char kind;              /* of index; 's': the records themselves */
+    char kind; /* of index; 's': the records themselves */
     size_t position_size;
-    struct bytes prefix;    /* of the keys */
-    struct position *tail;  /* what matches and is not indexed, in order */
+    struct bytes prefix;   /* of the keys */
+    struct position *tail; /* what matches and is not indexed, in order */
     size_t tail_count;
     struct position found[SCAN_POSITIONS];
     size_t found_count;
@@ -511,8 +514,8 @@ struct page {
     size_t count;
 };
 
-static enum err page_add(struct page *page, struct search *search, struct store *store,
-                         const struct position *position, struct fault *f)
+static enum err page_add(struct page *page, struct search *search, struct store *store, const struct position *position,
+                         struct fault *f)
 {
     const uint8_t *serial = position->data + search->position_size - SERIAL_SIZE;
     AUTO(certificate_record) record = {0};
@@ -551,9 +554,8 @@ static enum err page_fill(struct page *page, struct search *search, struct store
     return OK;
 }
 
-enum err index_query(struct index *index, const struct certificate_query *query,
-                     struct certificate_record *ret_records, size_t *ret_count, struct bytes *ret_cursor,
-                     struct fault *f)
+enum err index_query(struct index *index, const struct certificate_query *query, struct certificate_record *ret_records,
+                     size_t *ret_count, struct bytes *ret_cursor, struct fault *f)
 {
     AUTO(search) search = {.query = query};
     TRY(search_begin(&search, index, f));

@@ -28,8 +28,8 @@ MUST_USE enum err store_get(struct store *store, struct span key, struct bytes *
 /* Calls visit for each key in [from, to) in order (backwards: from the last) until it returns false. One snapshot.
  * key and value are borrowed for the call; visit must not call the store. A damaged row ends the scan with ERR_IO. */
 typedef bool store_visit(void *context, struct span key, struct span value);
-MUST_USE enum err store_scan(struct store *store, struct span from, struct span to, bool backwards,
-                             store_visit *visit, void *context, struct fault *f);
+MUST_USE enum err store_scan(struct store *store, struct span from, struct span to, bool backwards, store_visit *visit,
+                             void *context, struct fault *f);
 
 /* What a commit needs to be true. revision 0: the key is absent. */
 struct expectation {
@@ -51,6 +51,9 @@ MUST_USE enum err store_commit(struct store *store, const struct expectation *ex
 /* ERR_IO (CODE_READ_ONLY) when a commit would likely fail for want of space or a read-only file system. Cheap: asked
  * before anything is signed. */
 MUST_USE enum err store_check_writable(struct store *store, struct fault *f);
+
+/* True when this open store will never work again, although another process might open it: end this one. */
+bool store_stopped(struct store *store);
 
 struct store_usage {
     uint64_t used_bytes, size_bytes;

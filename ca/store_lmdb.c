@@ -54,6 +54,7 @@ struct store {
     MDB_dbi rows;
     pthread_mutex_t growing; /* one thread at a time extends the file */
     atomic_bool suspect;     /* the last commit failed: the disk is tried before the next */
+    atomic_bool stopped;     /* LMDB gave up on its environment */
 };
 
 AUTO_POINTER(MDB_txn, mdb_txn_abort)
@@ -271,6 +272,8 @@ static enum err room_ensure(struct store *store, uint64_t more, struct fault *f)
 
 enum err store_check_writable(struct store *store, struct fault *f)
 {
+    if (store->stopped)
+        return lmdb_check(store, MDB_PANIC, "write to", f);
     return room_ensure(store, 0, f);
 }
 
@@ -388,10 +391,17 @@ static enum err header_read(const struct store *store, MDB_txn *txn, uint64_t *r
     return OK;
 }
 
-static enum err transaction_begin(const struct store *store, unsigned flags, MDB_txn **ret_txn, struct fault *f)
+static enum err transaction_begin(struct store *store, unsigned flags, MDB_txn **ret_txn, struct fault *f)
 {
-    return lmdb_check(store, mdb_txn_begin(store->env, NULL, flags, ret_txn), flags & MDB_RDONLY ? "read" : "write to",
-                      f);
+    int error = mdb_txn_begin(store->env, NULL, flags, ret_txn);
+    if (error == MDB_PANIC)
+        store->stopped = true;
+    return lmdb_check(store, error, flags & MDB_RDONLY ? "read" : "write to", f);
+}
+
+bool store_stopped(struct store *store)
+{
+    return store->stopped;
 }
 
 static enum err databases_open(struct store *store, MDB_txn *txn, unsigned flags, struct fault *f)

@@ -14,20 +14,20 @@
 
 /* ---- the checkpoint that was verified last, remembered between runs ---- */
 
-static enum err state_folder_open(int *ret_fd, struct fault *f)
+static enum err state_folder_path(char ret_path[PATH_MAX], struct fault *f)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     bool given = state && state[0] == '/';
     if (!given && !home)
         return fault_set(f, CODE_USAGE, "HOME is not set, so the checkpoint cannot be remembered: set XDG_STATE_HOME");
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s%s/ensign/checkpoints", given ? state : home, given ? "" : "/.local/state") >=
-        (int)sizeof path)
+    if (snprintf(ret_path, PATH_MAX, "%s%s/ensign/checkpoints", given ? state : home, given ? "" : "/.local/state") >=
+        PATH_MAX)
         return fault_set(f, CODE_USAGE, "the path of the state folder is too long");
-    return folder_open(path, ret_fd, f);
+    return OK;
 }
 
 struct memory {
+    char path[PATH_MAX];
     int folder;
     struct bytes name; /* of the file: the origin, escaped */
     bool known;
@@ -42,7 +42,8 @@ static void memory_cleanup(struct memory *memory)
 
 static enum err memory_open(struct memory *memory, const char *origin, const char *verifier, struct fault *f)
 {
-    TRY(state_folder_open(&memory->folder, f));
+    TRY(state_folder_path(memory->path, f));
+    TRY(folder_open(memory->path, &memory->folder, f));
     percent_append(&memory->name, origin);
     TRY(bytes_check(&memory->name, f));
     AUTO(bytes) note = {0};
@@ -52,7 +53,12 @@ static enum err memory_open(struct memory *memory, const char *origin, const cha
         return OK;
     }
     TRY(err);
-    TRY(checkpoint_verify(bytes_span(&note), verifier, &memory->checkpoint, f));
+    struct fault why = {0};
+    if (checkpoint_verify(bytes_span(&note), verifier, &memory->checkpoint, &why) != OK)
+        return fault_set(f, CODE_UNTRUSTED,
+                         "what the last run left in \"%.250s/%s\" was damaged or changed (%.80s): find out why, then "
+                         "remove it",
+                         memory->path, bytes_text(&memory->name), why.text);
     memory->known = true;
     return OK;
 }
@@ -113,7 +119,9 @@ enum err audit_verify(const struct arguments *arguments, struct fault *f)
     AUTO(session) session = {0};
     TRY(session_open(arguments, &session, f));
     if (!session.context.log_verifier[0])
-        return fault_set(f, CODE_USAGE, "the context has no logVerifier: nothing says whose signature counts");
+        return fault_set(f, CODE_USAGE,
+                         "nothing says whose signature counts: use a context with a logVerifier, as `ensignd init` and "
+                         "`ensign identity create` write it");
     AUTO(bytes) first_note = {0};
     AUTO(bytes) last_note = {0};
     AUTO(memory) memory = {.folder = -1};
@@ -124,5 +132,7 @@ enum err audit_verify(const struct arguments *arguments, struct fault *f)
     TRY(log_check(&session, &reader, &first, &memory, &last_note, &last, f));
     TRY(file_put_at(memory.folder, bytes_text(&memory.name), FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&last_note),
                     f));
+    if (!memory.known)
+        message("no earlier checkpoint to compare with: the next run compares with this one, in %s", memory.path);
     return result_print(&session, &last, &reader, &memory, f);
 }

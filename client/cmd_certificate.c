@@ -1,5 +1,4 @@
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "ca/x509/request.h"
@@ -56,16 +55,6 @@ static const struct column decision_columns[] = {
 
 /* ---- list, show ---- */
 
-static enum err limit_read(const char *text, size_t *ret_limit, struct fault *f)
-{
-    char *end = NULL;
-    unsigned long limit = text ? strtoul(text, &end, 10) : 0;
-    if (text && (*end || text[0] < '1' || text[0] > '9' || limit > 1000000))
-        return fault_set(f, CODE_USAGE, "--limit is a number from 1 to 1000000");
-    *ret_limit = limit;
-    return OK;
-}
-
 enum err certificate_list(const struct arguments *arguments, struct fault *f)
 {
     static const struct {
@@ -80,15 +69,13 @@ enum err certificate_list(const struct arguments *arguments, struct fault *f)
     };
     AUTO(session) session = {0};
     TRY(session_open(arguments, &session, f));
-    size_t limit = 0;
-    TRY(limit_read(arguments->values[OPTION_LIMIT], &limit, f));
     AUTO(bytes) path = {0};
     bytes_append_text(&path, "/v1/certificates");
     for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
         query_append(&path, filters[i].name, arguments->values[filters[i].option]);
     TRY(bytes_check(&path, f));
     CLEANUP(json_cleanup) json_t *list = NULL;
-    TRY(pages_fetch(session.api, bytes_text(&path), limit, &list, f));
+    TRY(pages_fetch(session.api, bytes_text(&path), option_number(arguments, OPTION_LIMIT, 0), &list, f));
     const struct output output = {session.format, list_columns, ARRAY_SIZE(list_columns)};
     return output_list(&output, list, f);
 }
@@ -108,28 +95,51 @@ enum err certificate_show(const struct arguments *arguments, struct fault *f)
 /* ---- request ---- */
 
 /* The key of the file, or a new one, which is stored before it is used. A dry run stores nothing. */
-static enum err key_of_file(const char *path, bool store, EVP_PKEY **ret_key, struct fault *f)
+static enum err key_of_file(const char *path, enum key_algorithm algorithm, bool store, EVP_PKEY **ret_key,
+                            struct fault *f)
 {
     CLEANUP(secret_cleanup) struct bytes pem = {0};
     enum err err = file_read_private(path, &pem, f);
     if (err == ERR_ABSENT) {
         fault_clear(f);
-        TRY(key_make_pem(KEY_ECDSA_P256, &pem, f));
+        TRY(key_make_pem(algorithm, &pem, f));
         err = store ? file_put(path, FILE_MODE_PRIVATE, FILE_NEW, bytes_span(&pem), f) : OK;
     }
     TRY(err);
     return key_read_pem(bytes_span(&pem), ret_key, f);
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat first, second;
+    return a && b && stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+/* The certificate must find its place, and not that of the key, once it is issued. */
+static enum err out_check(const struct arguments *arguments, struct fault *f)
+{
+    const char *out = arguments->values[OPTION_OUT];
+    if (!out || arguments->values[OPTION_DRY_RUN])
+        return OK;
+    if (same_file(out, arguments->values[OPTION_KEY]) || same_file(out, arguments->values[OPTION_CSR]))
+        return fault_set(f, CODE_USAGE, "--out is the file of the key or request, which it would replace");
+    return file_check(out, FILE_MODE_PUBLIC, FILE_REPLACE, f);
+}
+
 static enum err csr_take(const struct arguments *arguments, struct bytes *ret_csr, struct fault *f)
 {
     const char *csr = arguments->values[OPTION_CSR], *key_file = arguments->values[OPTION_KEY];
     if (!csr == !key_file)
-        return fault_set(f, CODE_USAGE, "either --csr FILE or --key FILE");
+        return fault_set(f, CODE_USAGE, "give either --csr FILE or --key FILE");
+    if (csr && arguments->values[OPTION_KEY_ALGORITHM])
+        return fault_set(f, CODE_USAGE, "--key-algorithm is for --key: the request has its key already");
     if (csr)
         return file_read(csr, ret_csr, f);
+    const char *word = arguments->values[OPTION_KEY_ALGORITHM];
+    enum key_algorithm algorithm = word ? key_algorithm_by_name(word) : KEY_ECDSA_P256;
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
-    TRY(key_of_file(key_file, !arguments->values[OPTION_DRY_RUN], &key, f));
+    TRY(key_of_file(key_file, algorithm, !arguments->values[OPTION_DRY_RUN], &key, f));
     return key_request_pem(key, ret_csr, f);
 }
 
@@ -187,6 +197,7 @@ enum err certificate_request(const struct arguments *arguments, struct fault *f)
     TRY(session_pin(&session, session.context.pin, f));
     AUTO(bytes) csr = {0};
     TRY(csr_take(arguments, &csr, f));
+    TRY(out_check(arguments, f));
     CLEANUP(json_cleanup) json_t *body = request_body(arguments, &csr);
     AUTO(bytes) path = {0};
     cluster_path(&path, arguments->values[OPTION_CLUSTER], "/certificates");

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "client/commands.h"
 #include "client/files.h"
 #include "client/session.h"
@@ -22,7 +24,7 @@ static enum err document_read(const char *path, struct document **ret_document, 
 {
     AUTO(bytes) text = {0};
     TRY(file_read(path, &text, f));
-    return document_parse(bytes_span(&text), path, ret_document, f);
+    return document_parse(bytes_span(&text), strcmp(path, "-") == 0 ? "standard input" : path, ret_document, f);
 }
 
 static void warnings_print(const struct document *answer)

@@ -1,8 +1,5 @@
-#include <string.h>
 #include <sys/file.h>
-#include <time.h>
 
-#include "ca/base/encode.h"
 #include "client/commands.h"
 #include "client/enrolment.h"
 #include "client/files.h"
@@ -13,8 +10,9 @@ static const char standard_folder[] = "/etc/ensign/node";
 /* Two at the same time would each replace what the other has half done. */
 static enum err folder_lock(int folder, struct fault *f)
 {
-    return flock(folder, LOCK_EX | LOCK_NB) == 0 ? OK
-                                                 : fault_errno(f, "another \"ensign enroll\" works in this folder");
+    if (flock(folder, LOCK_EX | LOCK_NB) == 0)
+        return OK;
+    return fault_set(f, CODE_CONFLICT, "another \"ensign enroll\" works in this folder: wait until it is done");
 }
 
 enum err enroll(const struct arguments *arguments, struct fault *f)
@@ -32,6 +30,7 @@ enum err enroll(const struct arguments *arguments, struct fault *f)
     TRY(profiles_shipped(&profiles, f));
     AUTO(enrolment) enrolment = {.session = &session, .folder = folder, .profiles = &profiles};
     TRY(enrolment_fetch(&enrolment, f));
+    TRY(enrolment_check_owner(&enrolment, f));
     TRY(enrolment_choose(&enrolment, arguments->profiles, arguments->profiles_count, f));
     for (size_t i = 0; i < enrolment.items_count; i++)
         TRY(enrolment_complete(&enrolment, &enrolment.items[i], f));

@@ -9,6 +9,8 @@
 #include "client/session.h"
 #include "client/text.h"
 
+enum { LIFETIME_SECONDS = 90 * 86400 };
+
 static const struct column columns[] = {
     {"NAME", "name", false},
     {"KIND", "kind", false},
@@ -45,8 +47,9 @@ static enum err identity_request(struct session *session, const struct arguments
     AUTO(bytes) csr = {0};
     TRY(key_request_pem(key, &csr, f));
     CLEANUP(json_cleanup)
-    json_t *body = json_pack("{s:s, s:s, s:s}", "name", arguments->operands[0], "role", arguments->values[OPTION_ROLE],
-                             "csr", bytes_text(&csr));
+    json_t *body = json_pack("{s:s, s:s, s:s, s:I}", "name", arguments->operands[0], "role",
+                             arguments->values[OPTION_ROLE], "csr", bytes_text(&csr), "lifetime_seconds",
+                             (json_int_t)option_seconds(arguments, OPTION_LIFETIME, LIFETIME_SECONDS));
     if (!body)
         return fault_set(f, CODE_USAGE, "the name of the identity is not UTF-8");
     CLEANUP(document_auto) struct document *answer = NULL;
@@ -85,7 +88,7 @@ enum err identity_create(const struct arguments *arguments, struct fault *f)
     if (!session.context.has_pin || server_is_socket(session.context.server))
         return fault_set(f, CODE_USAGE,
                          "the new context gets the address and pin of this one: use a context with an https server");
-    TRY(file_check_new(out, f)); /* before a certificate is issued that could not be kept */
+    TRY(file_check(out, FILE_MODE_PRIVATE, FILE_NEW, f)); /* before a certificate is issued that could not be kept */
     CLEANUP(secret_cleanup) struct bytes key_pem = {0};
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
     TRY(key_make_pem(KEY_ECDSA_P256, &key_pem, f));

@@ -9,23 +9,13 @@ enum { TTL_SECONDS = 3600 };
 static const struct column columns[] = {
     {"ID", "id", false},        {"CLUSTER", "cluster", true},     {"NODE", "node", false},
     {"STATE", "state", false},  {"EXPIRES", "expires_at", false}, {"CREATED", "created_at", true},
-    {"BY", "created_by", true},
+    {"BY", "created_by", true}, {"USED FOR", "uses", true},
 };
-
-static enum err ttl_read(const char *text, int64_t *ret_seconds, struct fault *f)
-{
-    if (text)
-        return duration_parse(text, ret_seconds, f);
-    *ret_seconds = TTL_SECONDS;
-    return OK;
-}
 
 /* The service gets the hash of the secret; the secret goes to whoever runs this, and nowhere else. */
 static enum err token_announce(struct session *session, const struct arguments *arguments, const struct token *token,
                                struct fault *f)
 {
-    int64_t ttl_seconds = 0;
-    TRY(ttl_read(arguments->values[OPTION_TTL], &ttl_seconds, f));
     uint8_t hash[SHA256_SIZE];
     char id_hex[2 * TOKEN_ID_SIZE + 1], hash_hex[2 * SHA256_SIZE + 1];
     token_secret_sha256(token, hash);
@@ -33,7 +23,8 @@ static enum err token_announce(struct session *session, const struct arguments *
     hex_text(SPAN_OF(hash), hash_hex, sizeof hash_hex);
     CLEANUP(json_cleanup)
     json_t *body = json_pack("{s:s, s:s, s:s, s:I}", "id", id_hex, "secret_sha256", hash_hex, "node",
-                             arguments->values[OPTION_NODE], "ttl_seconds", (json_int_t)ttl_seconds);
+                             arguments->values[OPTION_NODE], "ttl_seconds",
+                             (json_int_t)option_seconds(arguments, OPTION_TTL, TTL_SECONDS));
     AUTO(bytes) path = {0};
     cluster_path(&path, arguments->values[OPTION_CLUSTER], "/tokens");
     TRY(bytes_check(&path, f));
@@ -55,21 +46,17 @@ enum err tokens_create(const struct arguments *arguments, struct fault *f)
     token_text(&token, &text);
     bytes_append_text(&text, "\n");
     TRY(bytes_check(&text, f));
-    TRY(token_announce(&session, arguments, &token, f));
     const char *out = arguments->values[OPTION_OUT];
+    if (out)
+        TRY(file_check(out, FILE_MODE_PRIVATE, FILE_REPLACE, f)); /* before there is a token that is lost */
+    TRY(token_announce(&session, arguments, &token, f));
     return out ? file_put(out, FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&text), f)
                : output_text(bytes_span(&text), f);
 }
 
 enum err tokens_list(const struct arguments *arguments, struct fault *f)
 {
-    AUTO(session) session = {0};
-    TRY(session_open(arguments, &session, f));
-    AUTO(bytes) path = {0};
-    cluster_path(&path, arguments->values[OPTION_CLUSTER], "/tokens");
-    TRY(bytes_check(&path, f));
-    const struct output output = {session.format, columns, ARRAY_SIZE(columns)};
-    return session_show_list(&session, bytes_text(&path), &output, f);
+    return cluster_list_run(arguments, "/tokens", columns, ARRAY_SIZE(columns), f);
 }
 
 enum err tokens_revoke(const struct arguments *arguments, struct fault *f)

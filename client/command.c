@@ -1,36 +1,80 @@
 #include "client/command.h"
 
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "ca/base/document.h"
+#include "ca/base/encode.h"
+#include "client/output.h"
+#include "policies/words.h"
 
-enum { COMMANDS_MAX = 64 };
+enum { COMMANDS_MAX = 64, NUMBER_MAX = 1000000 };
+
+enum value_kind { VALUE_ANY, VALUE_TIME, VALUE_NUMBER };
+
+static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
+static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
 
 static const struct option_row {
     const char *name, *argument, *help; /* argument NULL: takes no value */
     char letter;                        /* 0: none */
+    enum value_kind kind;
+    const char *const *words; /* the value is one of them; NULL: of its kind */
 } rows[OPTION_COUNT] = {
-    [OPTION_AUTHORITY] = {"authority", "NAME", "etcd-ca, kubernetes, front-proxy-ca; service-ca of cluster ensign", 0},
-    [OPTION_CLUSTER] = {"cluster", "NAME", "the cluster", 0},
-    [OPTION_CONTEXT] = {"context", "FILE", "service, pin and identity [$ENSIGN_CONTEXT, ~/.config/ensign/context]", 0},
-    [OPTION_CSR] = {"csr", "FILE", "a certification request, PEM", 0},
-    [OPTION_DRY_RUN] = {"dry-run", NULL, "show the decision; issue nothing", 0},
-    [OPTION_EXPIRING_WITHIN] = {"expiring-within", "TIME", "only what expires within, as 720h or 30d", 0},
-    [OPTION_FILE] = {"file", "FILE", "the cluster file; - for standard input", 'f'},
-    [OPTION_HELP] = {"help", NULL, "this text", 'h'},
-    [OPTION_KEY] = {"key", "FILE", "a private key, PEM, 0600; made when the file is absent", 0},
-    [OPTION_LIMIT] = {"limit", "N", "at most N lines", 0},
-    [OPTION_NODE] = {"node", "NAME", "the node", 0},
-    [OPTION_OUT] = {"out", "PATH", "where the result is written", 0},
-    [OPTION_OUTPUT] = {"output", "FORMAT", "table, wide, json, yaml or name", 'o'},
-    [OPTION_PROFILE] = {"profile", "NAME", "the profile (enroll: may be repeated)", 0},
-    [OPTION_ROLE] = {"role", "ROLE", "admin, operator or auditor", 0},
-    [OPTION_SERVER] = {"server", "URL", "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]", 0},
-    [OPTION_STATE] = {"state", "STATE", "valid, expired or revoked", 0},
-    [OPTION_TIMEOUT] = {"timeout", "TIME", "how long to wait for a service that is not ready [30s]", 0},
-    [OPTION_TOKEN_FILE] = {"token-file", "FILE", "a join token; - for standard input [$ENSIGN_TOKEN_FILE]", 0},
-    [OPTION_TTL] = {"ttl", "TIME", "how long the token may be used [1h]", 0},
+    [OPTION_AUTHORITY] = {.name = "authority",
+                          .argument = "NAME",
+                          .help = "etcd-ca, kubernetes, front-proxy-ca; service-ca of cluster ensign"},
+    [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster"},
+    [OPTION_CONTEXT] = {.name = "context",
+                        .argument = "FILE",
+                        .help = "service, pin and identity [$ENSIGN_CONTEXT, ~/.config/ensign/context]"},
+    [OPTION_CSR] = {.name = "csr", .argument = "FILE", .help = "a certification request, PEM; - for standard input"},
+    [OPTION_DRY_RUN] = {.name = "dry-run", .help = "show the decision; issue nothing"},
+    [OPTION_EXPIRING_WITHIN] = {.name = "expiring-within",
+                                .argument = "TIME",
+                                .help = "only what expires within, as 720h or 30d",
+                                .kind = VALUE_TIME},
+    [OPTION_FILE] = {.name = "file",
+                     .argument = "FILE",
+                     .help = "the cluster file; - for standard input",
+                     .letter = 'f'},
+    [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
+    [OPTION_KEY] = {.name = "key",
+                    .argument = "FILE",
+                    .help = "a private key, PEM, 0600; made when the file is absent"},
+    [OPTION_KEY_ALGORITHM] = {.name = "key-algorithm",
+                              .argument = "NAME",
+                              .help = "of a new key [ecdsa-p256]",
+                              .words = key_words},
+    [OPTION_LIFETIME] = {.name = "lifetime",
+                         .argument = "TIME",
+                         .help = "how long it is valid, at most 8760h [2160h]",
+                         .kind = VALUE_TIME},
+    [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
+    [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
+    [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written"},
+    [OPTION_OUTPUT] = {.name = "output",
+                       .argument = "FORMAT",
+                       .help = "the form of the output",
+                       .letter = 'o',
+                       .words = output_format_words},
+    [OPTION_PROFILE] = {.name = "profile", .argument = "NAME", .help = "the profile; enroll takes several"},
+    [OPTION_ROLE] = {.name = "role", .argument = "ROLE", .help = "what the identity may do", .words = role_words},
+    [OPTION_SERVER] = {.name = "server",
+                       .argument = "URL",
+                       .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
+    [OPTION_STATE] = {.name = "state", .argument = "STATE", .help = "only these", .words = state_words},
+    [OPTION_TIMEOUT] = {.name = "timeout",
+                        .argument = "TIME",
+                        .help = "how long to wait for a service that is not ready [30s]",
+                        .kind = VALUE_TIME},
+    [OPTION_TOKEN_FILE] = {.name = "token-file",
+                           .argument = "FILE",
+                           .help = "a join token; - for standard input [$ENSIGN_TOKEN_FILE]"},
+    [OPTION_TTL] = {.name = "ttl",
+                    .argument = "TIME",
+                    .help = "how long the token may be used, 1m to 7d [1h]",
+                    .kind = VALUE_TIME},
 };
 
 static uint32_t bit(size_t option)
@@ -61,6 +105,8 @@ static const struct command *command_find(const struct command *commands, char *
 static enum err command_unknown(const struct command *commands, char **words, int count, struct fault *f)
 {
     char given[64];
+    if (words[0][0] == '-') /* what stands behind it may be a secret */
+        return fault_set(f, CODE_USAGE, "the command comes first, options stand behind it; see \"ensign help\"");
     bool second = count > 1 && words[1][0] != '-';
     snprintf(given, sizeof given, second ? "%s %s" : "%s", words[0], second ? words[1] : "");
     const char *names[COMMANDS_MAX + 1] = {NULL};
@@ -139,9 +185,69 @@ static bool spelled_out(const char *word, const struct option_row *row)
     return strncmp(word, "--", 2) != 0 || strcspn(word + 2, "=") == strlen(row->name);
 }
 
+/* "a, b or c" */
+static void words_text(const char *const *words, char *ret_text, size_t size)
+{
+    ret_text[0] = '\0';
+    for (size_t i = 0; words[i]; i++) {
+        size_t used = strlen(ret_text);
+        snprintf(ret_text + used, size - used, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
+    }
+}
+
+static enum err words_check(const struct option_row *row, const char *value, struct fault *f)
+{
+    for (const char *const *word = row->words; *word; word++)
+        if (strcmp(*word, value) == 0)
+            return OK;
+    char list[128];
+    words_text(row->words, list, sizeof list);
+    return fault_set(f, CODE_USAGE, "--%s is %s", row->name, list);
+}
+
+static bool number_read(const char *text, size_t *ret_number)
+{
+    char *end = NULL;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*end || text[0] < '1' || text[0] > '9' || number > NUMBER_MAX)
+        return false;
+    *ret_number = number;
+    return true;
+}
+
+static enum err value_check(const struct option_row *row, const char *value, struct fault *f)
+{
+    struct fault ignored = {0}; /* its text may quote the value */
+    int64_t seconds;
+    size_t number;
+    if (row->words)
+        return words_check(row, value, f);
+    if (row->kind == VALUE_TIME && duration_parse(value, &seconds, &ignored) != OK)
+        return fault_set(f, CODE_USAGE, "--%s is a time as 90s, 30m, 8760h or 365d", row->name);
+    if (row->kind == VALUE_NUMBER && !number_read(value, &number))
+        return fault_set(f, CODE_USAGE, "--%s is a number from 1 to %d", row->name, NUMBER_MAX);
+    return OK;
+}
+
+int64_t option_seconds(const struct arguments *arguments, enum option_name option, int64_t standard)
+{
+    struct fault ignored = {0};
+    int64_t seconds = standard;
+    const char *value = arguments->values[option];
+    return value && duration_parse(value, &seconds, &ignored) == OK ? seconds : standard;
+}
+
+size_t option_number(const struct arguments *arguments, enum option_name option, size_t standard)
+{
+    size_t number = standard;
+    const char *value = arguments->values[option];
+    return value && number_read(value, &number) ? number : standard;
+}
+
 static enum err option_store(struct arguments *arguments, size_t option, const char *value, struct fault *f)
 {
     arguments->values[option] = value ? value : "";
+    TRY(value_check(&rows[option], arguments->values[option], f));
     if (option != OPTION_PROFILE)
         return OK;
     if (arguments->profiles_count == PROFILES_MAX)
@@ -182,9 +288,11 @@ static enum err operands_take(int argc, char **argv, struct arguments *arguments
 {
     const struct command *command = arguments->command;
     size_t count = (size_t)(argc - optind);
-    if (count < command->operands_min || count > command->operands_max)
-        return fault_set(f, CODE_USAGE, "usage: ensign %s%s%s", command->name, command->operands[0] ? " " : "",
-                         command->operands);
+    if (count < command->operands_min)
+        return fault_set(f, CODE_USAGE, "ensign %s needs %s", command->name, command->operands);
+    if (count > command->operands_max)
+        return fault_set(f, CODE_USAGE, "ensign %s takes fewer words; see \"ensign help %s\"", command->name,
+                         command->name);
     for (size_t i = 0; i < count; i++)
         arguments->operands[i] = argv[optind + (int)i];
     arguments->operands_count = count;
@@ -223,6 +331,16 @@ enum err command_parse(const struct command *commands, int argc, char **argv, st
 
 /* ---- help ---- */
 
+static void help_option(const struct option_row *row, bool required, FILE *out)
+{
+    char left[48], words[128] = "";
+    snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument ? " " : "", row->argument ? row->argument : "");
+    if (row->words)
+        words_text(row->words, words, sizeof words);
+    fprintf(out, "  %c%c%s %-24s %s%s%s%s\n", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
+            row->letter ? "," : " ", left, row->help, row->words ? ": " : "", words, required ? " (required)" : "");
+}
+
 static void help_one(const struct command *command, FILE *out)
 {
     fprintf(out, "ensign %s%s%s: %s\n\n%s\nOptions:\n", command->name, command->operands[0] ? " " : "",
@@ -230,11 +348,7 @@ static void help_one(const struct command *command, FILE *out)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (!((command->options | OPTION_BIT(HELP)) & bit(i)))
             continue;
-        char left[48];
-        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].argument ? " " : "",
-                 rows[i].argument ? rows[i].argument : "");
-        fprintf(out, "  %c%c%s %-24s %s%s\n", rows[i].letter ? '-' : ' ', rows[i].letter ? rows[i].letter : ' ',
-                rows[i].letter ? "," : " ", left, rows[i].help, command->required & bit(i) ? " (required)" : "");
+        help_option(&rows[i], command->required & bit(i), out);
     }
 }
 

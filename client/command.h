@@ -18,6 +18,8 @@ enum option_name {
     OPTION_FILE,
     OPTION_HELP,
     OPTION_KEY,
+    OPTION_KEY_ALGORITHM,
+    OPTION_LIFETIME,
     OPTION_LIMIT,
     OPTION_NODE,
     OPTION_OUT,
@@ -58,10 +60,15 @@ struct command {
     enum err (*run)(const struct arguments *arguments, struct fault *f);
 };
 
-/* ERR_INPUT (CODE_USAGE) names what is wrong and the closest known word. With --help nothing is required. Values of
- * options are never in the text: one of them may be a secret that was given in the wrong place. */
+/* ERR_INPUT (CODE_USAGE) names what is wrong and the closest known word. With --help nothing is required. Options that
+ * take one of a few words, a time, or a number have such a value afterwards. Values of options are never in the text:
+ * one of them may be a secret that was given in the wrong place. */
 MUST_USE enum err command_parse(const struct command *commands, int argc, char **argv, struct arguments *ret_arguments,
                                 struct fault *f);
+
+/* What an option of a time or a number says, or `standard` when it is absent. */
+int64_t option_seconds(const struct arguments *arguments, enum option_name option, int64_t standard);
+size_t option_number(const struct arguments *arguments, enum option_name option, size_t standard);
 
 /* The help of the command with this name, or the list of those whose names begin with it; false when there is none. */
 bool command_help(const struct command *commands, const char *name, FILE *out);

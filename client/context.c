@@ -10,6 +10,7 @@
 #include "client/files.h"
 #include "client/pin.h"
 #include "client/text.h"
+#include "policies/words.h"
 
 static const char socket_prefix[] = "unix://";
 static const char https_prefix[] = "https://";
@@ -51,7 +52,7 @@ static enum err path_beside(const char *file, const char *name, char ret_path[PA
     const char *slash = name[0] == '/' ? NULL : strrchr(file, '/');
     int folder_size = slash ? (int)(slash - file + 1) : 0;
     if (snprintf(ret_path, PATH_MAX, "%.*s%s", folder_size, file, name) >= PATH_MAX)
-        return fault_set(f, CODE_INVALID, "the path \"%.100s…\" is too long", name);
+        return fault_set(f, CODE_INVALID, "the path that begins with \"%.100s\" is too long", name);
     return OK;
 }
 
@@ -72,15 +73,6 @@ static enum err pem_from(const struct node *root, const char *path, const char *
     return secret ? file_read_private(whole, ret_pem, f) : file_read(whole, ret_pem, f);
 }
 
-static void head_check(const struct node *root)
-{
-    static const char *const versions[] = {"ensign/v1", NULL}, *const kinds[] = {"Context", NULL};
-    size_t ignored;
-    struct node version = node_get(root, "apiVersion"), kind = node_get(root, "kind");
-    node_word(&version, NODE_REQUIRED, versions, &ignored);
-    node_word(&kind, NODE_REQUIRED, kinds, &ignored);
-}
-
 static void pin_read(const struct node *root, struct context *context)
 {
     char text[PIN_TEXT_SIZE];
@@ -98,7 +90,7 @@ static enum err fields_read(const struct node *root, const char *path, struct co
     static const char *const keys[] = {"apiVersion",      "kind", "server",  "pin",         "certificate",
                                        "certificateFile", "key",  "keyFile", "logVerifier", NULL};
     node_allow(root, keys);
-    head_check(root);
+    document_kind(root, "Context");
     struct node server = node_get(root, "server"), verifier = node_get(root, "logVerifier");
     const char *text = NULL;
     struct fault why = {0};
@@ -106,7 +98,7 @@ static enum err fields_read(const struct node *root, const char *path, struct co
         node_error(&server, "%s", why.text);
     pin_read(root, context);
     node_text(&verifier, NODE_OPTIONAL, context->log_verifier, sizeof context->log_verifier);
-    if (!server_is_socket(context->server) && !context->has_pin)
+    if (context->server[0] && !server_is_socket(context->server) && !context->has_pin)
         node_error(root, "pin is required with an https server");
     TRY(pem_from(root, path, "certificate", "certificateFile", false, &context->certificate, f));
     TRY(pem_from(root, path, "key", "keyFile", true, &context->key, f));

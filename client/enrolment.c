@@ -72,20 +72,61 @@ enum err enrolment_fetch(struct enrolment *enrolment, struct fault *f)
     return answer_finish("this enrolment", f);
 }
 
+/* The common name of an installed certificate; empty when there is none that can be read. */
+static void installed_name(int folder, const char *profile, char ret_name[ATTRIBUTE_MAX + 1])
+{
+    CLEANUP(fd_cleanup) int inner = -1;
+    AUTO(bytes) pem = {0};
+    AUTO(certificate) certificate = {0};
+    struct fault ignored = {0};
+    ret_name[0] = '\0';
+    if (folder_open_at(folder, profile, false, &inner, &ignored) == OK &&
+        file_read_at(inner, "tls.crt", &pem, &ignored) == OK &&
+        certificate_parse_pem(bytes_span(&pem), &certificate, &ignored) == OK)
+        strcpy(ret_name, certificate.body.content.subject.common_name);
+}
+
+enum err enrolment_check_owner(const struct enrolment *enrolment, struct fault *f)
+{
+    for (size_t i = 0; i < enrolment->profiles->count; i++) {
+        const struct profile *profile = &enrolment->profiles->items[i];
+        if (profile->common_name_from != COMMON_NAME_NODE)
+            continue;
+        char name[ATTRIBUTE_MAX + 1];
+        installed_name(enrolment->folder, profile->name, name);
+        if (name[0] && strcmp(name, enrolment->node) != 0)
+            return fault_set(f, CODE_CONFLICT,
+                             "the folder holds the %s certificate of \"%s\", and the token is for \"%s\": choose "
+                             "another folder with --out, or remove it",
+                             profile->name, name, enrolment->node);
+    }
+    return OK;
+}
+
+static bool item_listed(const struct enrolment_item *items, size_t count, const struct profile *profile)
+{
+    for (size_t i = 0; i < count; i++)
+        if (items[i].profile == profile)
+            return true;
+    return false;
+}
+
 /* A profile may be asked for that the node's roles do not bring along: whether it gets it is the service's decision. */
 enum err enrolment_choose(struct enrolment *enrolment, const char *const *names, size_t count, struct fault *f)
 {
     enum key_algorithm algorithm = enrolment->items_count > 0 ? enrolment->items[0].algorithm : KEY_ECDSA_P256;
     struct enrolment_item chosen[PROFILES_MAX];
+    size_t chosen_count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct profile *profile = profiles_find(enrolment->profiles, names[i]);
         if (!profile)
             return fault_set(f, CODE_USAGE, "there is no profile \"%s\"", names[i]);
-        chosen[i] = (struct enrolment_item){profile, algorithm};
+        if (!item_listed(chosen, chosen_count, profile))
+            chosen[chosen_count++] = (struct enrolment_item){profile, algorithm};
     }
     if (count > 0) {
-        memcpy(enrolment->items, chosen, count * sizeof chosen[0]);
-        enrolment->items_count = count;
+        memcpy(enrolment->items, chosen, chosen_count * sizeof chosen[0]);
+        enrolment->items_count = chosen_count;
     }
     return OK;
 }
@@ -112,16 +153,40 @@ static enum err installed_read(int folder, EVP_PKEY **ret_key, struct issued *is
     return key_read_pem(bytes_span(&key_pem), ret_key, f);
 }
 
-/* OK: the set that is installed is whole and what would be asked for. Anything else is a reason to ask. */
-static enum err installed_verify(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+/* OK: the set that is installed is whole and what would be asked for. */
+static enum err installed_verify(const struct enrolment *enrolment, const struct enrolment_item *item,
+                                 struct issued *issued, struct fault *f)
 {
     CLEANUP(fd_cleanup) int folder = -1;
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
-    AUTO(issued) issued = {0};
     struct issued_facts facts;
     TRY(folder_open_at(enrolment->folder, item->profile->name, false, &folder, f));
-    TRY(installed_read(folder, &key, &issued, f));
-    return issued_verify(enrolment, item, key, &issued, &facts, f);
+    TRY(installed_read(folder, &key, issued, f));
+    return issued_verify(enrolment, item, key, issued, &facts, f);
+}
+
+/* Whether the set that is installed can stay; if not, *why says the reason (CODE_NOT_FOUND: there is none). Whether the
+ * CA is still the cluster's only its bundle of today tells; without that nothing is replaced. */
+static enum err installed_stays(const struct enrolment *enrolment, const struct enrolment_item *item, bool *ret_stays,
+                                struct fault *why, struct fault *f)
+{
+    AUTO(issued) issued = {0};
+    AUTO(bytes) bundle = {0};
+    const struct profile *profile = item->profile;
+    const char *cluster = issued_by_service(profile) ? CLUSTER_SERVICE : enrolment->cluster;
+    enum err err = installed_verify(enrolment, item, &issued, why);
+    if (err == ERR_IO) { /* it may be whole: somebody else's folder, a link, a disk */
+        *f = *why;
+        return err;
+    }
+    if (err == OK) {
+        TRY(session_bundle(enrolment->session, cluster, profile->issuer, &bundle, f));
+        if (!span_equal(bytes_span(&bundle), bytes_span(&issued.bundle)))
+            err = fault_set(why, CODE_CONFLICT, "the CA certificates of %s in cluster %s are others now",
+                            profile->issuer, cluster);
+    }
+    *ret_stays = err == OK;
+    return OK;
 }
 
 /* The key of an earlier run if there is one, else a new one, on the disk before it is used. */
@@ -212,9 +277,16 @@ enum err enrolment_complete(const struct enrolment *enrolment, const struct enro
 {
     const char *name = item->profile->name;
     struct fault why = {0};
-    if (installed_verify(enrolment, item, &why) == OK) {
+    bool stays = false;
+    TRY(installed_stays(enrolment, item, &stays, &why, f));
+    if (stays) {
         message("%s: unchanged", name);
         return leftovers_remove(enrolment, name, f);
+    }
+    if (why.code != CODE_NOT_FOUND) {
+        char line[600];
+        fault_line(&why, line, sizeof line);
+        message("%s: asking for another one, because %s", name, line);
     }
     CLEANUP(fd_cleanup) int pending = -1;
     CLEANUP(fd_cleanup) int mine = -1;

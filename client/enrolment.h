@@ -28,11 +28,16 @@ struct enrolment {
 /* What the token is for. All certificates of the node are chosen. */
 MUST_USE enum err enrolment_fetch(struct enrolment *enrolment, struct fault *f);
 
-/* Chooses these profiles instead; with count 0 nothing changes. */
+/* The certificates that the folder holds already are this node's: ERR_CONFLICT names one of another node, which would
+ * be replaced. */
+MUST_USE enum err enrolment_check_owner(const struct enrolment *enrolment, struct fault *f);
+
+/* Chooses these profiles instead, each once; with count 0 nothing changes. */
 MUST_USE enum err enrolment_choose(struct enrolment *enrolment, const char *const *names, size_t count,
                                    struct fault *f);
 
-/* Leaves a complete set alone; otherwise asks for the certificate, checks it and installs it. */
+/* Leaves a set alone that is complete and has the CA bundle of today; otherwise says why, asks for the certificate,
+ * checks it and installs it. */
 MUST_USE enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item,
                                      struct fault *f);
 

@@ -42,21 +42,50 @@ bool file_name_valid(const char *name)
     return component_valid(name) && name[0] != '.';
 }
 
+/* ---- errors ---- */
+
+enum { PLACE_SIZE = 320 };
+
+/* Where a name in an opened folder is: its whole path, which the caller of these functions may not know. */
+static void place_text(int folder, const char *name, char ret_text[PLACE_SIZE])
+{
+    char link[32], path[PLACE_SIZE];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    ssize_t size = folder >= 0 ? readlink(link, path, sizeof path) : 0;
+    if (size <= 0 || size == sizeof path || path[0] != '/')
+        snprintf(ret_text, PLACE_SIZE, "%s", name);
+    else if (name[0])
+        snprintf(ret_text, PLACE_SIZE, "%.*s%s%s", (int)size, path, size > 1 ? "/" : "", name);
+    else
+        snprintf(ret_text, PLACE_SIZE, "%.*s", (int)size, path);
+}
+
+/* Always CODE_IO: a full disk of this machine is none of the service. */
+static enum err file_errno(int folder, const char *name, const char *what, struct fault *f)
+{
+    int cause = errno;
+    char place[PLACE_SIZE], why[128];
+    place_text(folder, name, place);
+    return fault_set(f, CODE_IO, "cannot %s \"%s\": %s", what, place, strerror_r(cause, why, sizeof why));
+}
+
 /* ---- folders ---- */
 
 enum place { PLACE_PARENT, PLACE_LAST };
 
-static enum err folder_check(int fd, const char *name, enum place place, struct fault *f)
+static enum err folder_check(int fd, enum place place, struct fault *f)
 {
     struct stat status;
+    char path[PLACE_SIZE];
+    place_text(fd, "", path);
     if (fstat(fd, &status) != 0)
-        return fault_errno(f, "cannot look at the folder \"%s\"", name);
+        return file_errno(fd, "", "look at the folder", f);
     if (status.st_uid != 0 && status.st_uid != geteuid())
         return fault_set(f, CODE_IO, "the folder \"%s\" belongs to another user, who could change what is put there",
-                         name);
+                         path);
     bool sticky = place == PLACE_PARENT && (status.st_mode & S_ISVTX);
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) && !sticky)
-        return fault_set(f, CODE_IO, "the folder \"%s\" is writable by others: chmod go-w it, or choose another", name);
+        return fault_set(f, CODE_IO, "the folder \"%s\" is writable by others: chmod go-w it, or choose another", path);
     return OK;
 }
 
@@ -64,27 +93,30 @@ static enum err folder_step(int folder, const char *name, bool create, int *ret_
 {
     if (create && mkdirat(folder, name, FOLDER_MODE) == 0) {
         if (fsync(folder) != 0)
-            return fault_errno(f, "cannot store the new folder \"%s\"", name);
+            return file_errno(folder, name, "store the new folder", f);
     } else if (create && errno != EEXIST) {
-        return fault_errno(f, "cannot make the folder \"%s\"", name);
+        return file_errno(folder, name, "make the folder", f);
     }
     int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) {
         *ret_fd = fd;
         return OK;
     }
-    if (errno == ENOENT)
-        return fault_set(f, CODE_NOT_FOUND, "there is no folder \"%s\"", name);
-    if (errno == ELOOP || errno == ENOTDIR)
-        return fault_set(f, CODE_IO, "\"%s\" is a symbolic link or not a folder: give the real path", name);
-    return fault_errno(f, "cannot open the folder \"%s\"", name);
+    if (errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
+        return file_errno(folder, name, "open the folder", f);
+    bool absent = errno == ENOENT;
+    char place[PLACE_SIZE];
+    place_text(folder, name, place);
+    if (absent)
+        return fault_set(f, CODE_NOT_FOUND, "there is no folder \"%s\"", place);
+    return fault_set(f, CODE_IO, "\"%s\" is a symbolic link or not a folder: give the real path", place);
 }
 
 enum err folder_open_at(int folder, const char *name, bool create, int *ret_fd, struct fault *f)
 {
     CLEANUP(fd_cleanup) int fd = -1;
     TRY(folder_step(folder, name, create, &fd, f));
-    TRY(folder_check(fd, name, PLACE_LAST, f));
+    TRY(folder_check(fd, PLACE_LAST, f));
     *ret_fd = fd;
     fd = -1;
     return OK;
@@ -95,18 +127,16 @@ static enum err folder_walk(char *rest, bool create, int *ret_fd, struct fault *
 {
     CLEANUP(fd_cleanup) int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return fault_errno(f, "cannot open /");
-    const char *name = "/";
+        return file_errno(AT_FDCWD, "/", "open", f);
     char *state = NULL;
     for (char *next = strtok_r(rest, "/", &state); next; next = strtok_r(NULL, "/", &state)) {
-        TRY(folder_check(fd, name, PLACE_PARENT, f));
+        TRY(folder_check(fd, PLACE_PARENT, f));
         int inner = -1;
         TRY(folder_step(fd, next, create, &inner, f));
         close(fd);
         fd = inner;
-        name = next;
     }
-    TRY(folder_check(fd, name, PLACE_LAST, f));
+    TRY(folder_check(fd, PLACE_LAST, f));
     *ret_fd = fd;
     fd = -1;
     return OK;
@@ -116,7 +146,7 @@ enum err folder_open(const char *path, int *ret_fd, struct fault *f)
 {
     char whole[PATH_MAX] = "";
     if (path[0] != '/' && !getcwd(whole, sizeof whole))
-        return fault_errno(f, "cannot find the current folder");
+        return file_errno(AT_FDCWD, ".", "find the current folder", f);
     size_t used = strlen(whole);
     if ((size_t)snprintf(whole + used, sizeof whole - used, "/%s", path) >= sizeof whole - used)
         return fault_set(f, CODE_IO, "the path of the folder is longer than %d characters", PATH_MAX);
@@ -134,7 +164,7 @@ static enum err fd_read(int fd, const char *name, struct bytes *ret_content, str
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fault_errno(f, "cannot read \"%s\"", name);
+            return file_errno(AT_FDCWD, name, "read", f);
         if (got == 0)
             break;
         bytes_append(&content, block, (size_t)got);
@@ -148,11 +178,13 @@ static enum err fd_read(int fd, const char *name, struct bytes *ret_content, str
     return OK;
 }
 
-static enum err open_failed(const char *name, struct fault *f)
+static enum err open_failed(int folder, const char *name, struct fault *f)
 {
-    if (errno == ENOENT)
-        return fault_set(f, CODE_NOT_FOUND, "there is no file \"%s\"", name);
-    return fault_errno(f, "cannot open \"%s\"", name);
+    char place[PLACE_SIZE];
+    if (errno != ENOENT)
+        return file_errno(folder, name, "open", f);
+    place_text(folder, name, place);
+    return fault_set(f, CODE_NOT_FOUND, "there is no file \"%s\"", place);
 }
 
 enum err file_read(const char *path, struct bytes *ret_content, struct fault *f)
@@ -160,14 +192,14 @@ enum err file_read(const char *path, struct bytes *ret_content, struct fault *f)
     if (strcmp(path, "-") == 0)
         return fd_read(STDIN_FILENO, "standard input", ret_content, f);
     CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? open_failed(path, f) : fd_read(fd, path, ret_content, f);
+    return fd < 0 ? open_failed(AT_FDCWD, path, f) : fd_read(fd, path, ret_content, f);
 }
 
 static enum err private_check(int fd, const char *path, struct fault *f)
 {
     struct stat status;
     if (fstat(fd, &status) != 0)
-        return fault_errno(f, "cannot look at \"%s\"", path);
+        return file_errno(AT_FDCWD, path, "look at", f);
     if (!S_ISREG(status.st_mode))
         return fault_set(f, CODE_IO, "\"%s\" is not a regular file", path);
     if (status.st_uid != 0 && status.st_uid != geteuid())
@@ -181,7 +213,7 @@ enum err file_read_private(const char *path, struct bytes *ret_content, struct f
 {
     CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return open_failed(path, f);
+        return open_failed(AT_FDCWD, path, f);
     TRY(private_check(fd, path, f));
     return fd_read(fd, path, ret_content, f);
 }
@@ -190,7 +222,7 @@ enum err file_read_at(int folder, const char *name, struct bytes *ret_content, s
 {
     CLEANUP(fd_cleanup) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return open_failed(name, f);
+        return open_failed(folder, name, f);
     return fd_read(fd, name, ret_content, f);
 }
 
@@ -202,17 +234,18 @@ static void fresh_name(const char *name, char ret_name[NAME_SIZE])
     snprintf(ret_name, NAME_SIZE, ".new-%s", name);
 }
 
-static enum err fd_write(int fd, const char *name, struct span content, struct fault *f)
+/* false: see errno */
+static bool fd_write(int fd, struct span content)
 {
     while (content.size > 0) {
         ssize_t put = write(fd, content.data, content.size);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return fault_errno(f, "cannot write \"%s\"", name);
+            return false;
         content = span(content.data + put, content.size - (size_t)put);
     }
-    return OK;
+    return true;
 }
 
 /* A file that did not exist, complete and on the disk. The mode is set from its creation, whatever the umask. */
@@ -221,16 +254,15 @@ static enum err file_make_at(int folder, const struct folder_file *file, struct 
     CLEANUP(fd_cleanup)
     int fd = openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE_PRIVATE);
     if (fd < 0)
-        return fault_errno(f, "cannot make \"%s\"", file->name);
-    TRY(fd_write(fd, file->name, file->content, f));
-    if (fchmod(fd, file->mode) != 0 || fsync(fd) != 0)
-        return fault_errno(f, "cannot store \"%s\"", file->name);
+        return file_errno(folder, file->name, "make", f);
+    if (!fd_write(fd, file->content) || fchmod(fd, file->mode) != 0 || fsync(fd) != 0)
+        return file_errno(folder, file->name, "write", f);
     return OK;
 }
 
 static enum err fd_sync(int folder, struct fault *f)
 {
-    return fsync(folder) == 0 ? OK : fault_errno(f, "cannot store the changed folder");
+    return fsync(folder) == 0 ? OK : file_errno(folder, "", "store the changed folder", f);
 }
 
 static enum err replaceable(int folder, const char *name, struct fault *f)
@@ -241,20 +273,24 @@ static enum err replaceable(int folder, const char *name, struct fault *f)
     return OK;
 }
 
+static enum err name_check(const char *name, struct fault *f)
+{
+    return component_valid(name) ? OK : fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a file here", name);
+}
+
 static enum err file_rename(int folder, const char *from, const char *to, enum file_presence presence, struct fault *f)
 {
     if (renameat2(folder, from, folder, to, presence == FILE_NEW ? RENAME_NOREPLACE : 0) == 0)
         return fd_sync(folder, f);
     if (errno == EEXIST)
         return fault_set(f, CODE_CONFLICT, "\"%s\" exists already; it is left alone", to);
-    return fault_errno(f, "cannot put \"%s\" into place", to);
+    return file_errno(folder, to, "put into place", f);
 }
 
 enum err file_put_at(int folder, const char *name, mode_t mode, enum file_presence presence, struct span content,
                      struct fault *f)
 {
-    if (!component_valid(name))
-        return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a file here", name);
+    TRY(name_check(name, f));
     TRY(replaceable(folder, name, f));
     char fresh[NAME_SIZE];
     fresh_name(name, fresh);
@@ -268,52 +304,46 @@ enum err file_put_at(int folder, const char *name, mode_t mode, enum file_presen
     return err;
 }
 
-/* The folder of a path, opened, and the last component, which points into `copy`. */
-static enum err parent_open(char *copy, mode_t mode, int *ret_fd, const char **ret_name, struct fault *f)
+/* The folder of a path, opened, and the last component, which points into the path. */
+static enum err parent_open(const char *path, mode_t mode, int *ret_fd, const char **ret_name, struct fault *f)
 {
-    char *slash = strrchr(copy, '/');
-    const char *name = slash ? slash + 1 : copy;
-    const char *folder = !slash ? "." : slash == copy ? "/" : copy;
-    if (slash)
-        *slash = '\0';
+    const char *slash = strrchr(path, '/');
+    size_t size = slash ? (size_t)(slash - path) + 1 : 0;
+    CLEANUP(free_cleanup) char *folder = size ? strndup(path, size) : strdup(".");
+    if (!folder)
+        return fault_no_memory(f);
     CLEANUP(free_cleanup) char *real = realpath(folder, NULL);
     if (!real)
-        return fault_errno(f, "cannot find the folder of \"%s\"", name);
-    if (mode & (S_IRGRP | S_IROTH)) {
-        *ret_fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (*ret_fd < 0)
-            return fault_errno(f, "cannot open the folder of \"%s\"", name);
-    } else {
-        TRY(folder_walk(real, false, ret_fd, f));
-    }
-    *ret_name = name;
+        return file_errno(AT_FDCWD, folder, "find the folder", f);
+    CLEANUP(fd_cleanup) int fd = -1;
+    if (!(mode & (S_IRGRP | S_IROTH)))
+        TRY(folder_walk(real, false, &fd, f));
+    else if ((fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return file_errno(AT_FDCWD, real, "open the folder", f);
+    *ret_name = path + size;
+    *ret_fd = fd;
+    fd = -1;
     return OK;
 }
 
 enum err file_put(const char *path, mode_t mode, enum file_presence presence, struct span content, struct fault *f)
 {
-    CLEANUP(free_cleanup) char *copy = strdup(path);
-    if (!copy)
-        return fault_no_memory(f);
     CLEANUP(fd_cleanup) int folder = -1;
     const char *name = NULL;
-    TRY(parent_open(copy, mode, &folder, &name, f));
+    TRY(parent_open(path, mode, &folder, &name, f));
     return file_put_at(folder, name, mode, presence, content, f);
 }
 
-enum err file_check_new(const char *path, struct fault *f)
+enum err file_check(const char *path, mode_t mode, enum file_presence presence, struct fault *f)
 {
-    CLEANUP(free_cleanup) char *copy = strdup(path);
-    if (!copy)
-        return fault_no_memory(f);
     CLEANUP(fd_cleanup) int folder = -1;
     const char *name = NULL;
-    TRY(parent_open(copy, FILE_MODE_PRIVATE, &folder, &name, f));
-    if (!component_valid(name))
-        return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a file here", name);
-    if (faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    TRY(parent_open(path, mode, &folder, &name, f));
+    TRY(name_check(name, f));
+    TRY(replaceable(folder, name, f));
+    if (presence == FILE_NEW && faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return fault_set(f, CODE_CONFLICT, "\"%s\" exists already; it is left alone", path);
-    return OK;
+    return faccessat(folder, ".", W_OK, AT_EACCESS) == 0 ? OK : file_errno(folder, "", "write to the folder", f);
 }
 
 /* ---- a folder as one unit ---- */
@@ -329,12 +359,12 @@ static enum err folder_empty(int folder, const char *name, struct fault *f)
     CLEANUP(dir_cleanup) DIR *dir = fdopendir(folder);
     if (!dir) {
         close(folder);
-        return fault_errno(f, "cannot read the folder \"%s\"", name);
+        return file_errno(AT_FDCWD, name, "read the folder", f);
     }
     for (const struct dirent *entry; (entry = readdir(dir));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
             unlinkat(dirfd(dir), entry->d_name, 0) != 0)
-            return fault_errno(f, "cannot remove \"%s\" from \"%s\"", entry->d_name, name);
+            return file_errno(dirfd(dir), entry->d_name, "remove", f);
     return OK;
 }
 
@@ -344,9 +374,9 @@ enum err folder_remove_at(int folder, const char *name, struct fault *f)
     if (inner < 0 && errno == ENOENT)
         return OK;
     if (inner < 0) /* a link or a file in the way: itself, never what it points to */
-        return unlinkat(folder, name, 0) == 0 ? OK : fault_errno(f, "cannot remove \"%s\"", name);
+        return unlinkat(folder, name, 0) == 0 ? OK : file_errno(folder, name, "remove", f);
     TRY(folder_empty(inner, name, f)); /* closes inner */
-    return unlinkat(folder, name, AT_REMOVEDIR) == 0 ? OK : fault_errno(f, "cannot remove the folder \"%s\"", name);
+    return unlinkat(folder, name, AT_REMOVEDIR) == 0 ? OK : file_errno(folder, name, "remove the folder", f);
 }
 
 enum err folder_tidy_at(int folder, const char *name, struct fault *f)
@@ -362,10 +392,41 @@ static enum err folder_fill(int folder, const char *fresh, const struct folder_f
     CLEANUP(fd_cleanup) int inner = -1;
     TRY(folder_step(folder, fresh, true, &inner, f));
     if (fchmod(inner, FOLDER_MODE) != 0)
-        return fault_errno(f, "cannot set the mode of \"%s\"", fresh);
+        return file_errno(folder, fresh, "set the mode of", f);
     for (size_t i = 0; i < count; i++)
         TRY(file_make_at(inner, &files[i], f));
     return fd_sync(inner, f);
+}
+
+static bool file_listed(const char *name, const struct folder_file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What is replaced is a set of these files, not something of the user's. */
+static enum err strangers_check(int folder, const char *name, const struct folder_file *files, size_t count,
+                                struct fault *f)
+{
+    int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) /* absent, or refused when it is to be replaced */
+        return OK;
+    CLEANUP(dir_cleanup) DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return file_errno(folder, name, "read the folder", f);
+    }
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        char place[PLACE_SIZE];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            file_listed(entry->d_name, files, count))
+            continue;
+        place_text(dirfd(dir), entry->d_name, place);
+        return fault_set(f, CODE_CONFLICT, "\"%s\" would be lost: move it, and run this again", place);
+    }
+    return OK;
 }
 
 /* The old folder is still complete under the other name when the exchange is interrupted on either side. */
@@ -375,10 +436,10 @@ static enum err folder_swap(int folder, const char *fresh, const char *name, str
         return fd_sync(folder, f);
     CLEANUP(fd_cleanup) int old = -1;
     if (errno != EEXIST)
-        return fault_errno(f, "cannot put \"%s\" into place", name);
+        return file_errno(folder, name, "put into place", f);
     TRY(folder_open_at(folder, name, false, &old, f));
     if (renameat2(folder, fresh, folder, name, RENAME_EXCHANGE) != 0)
-        return fault_errno(f, "cannot exchange \"%s\" for the new one", name);
+        return file_errno(folder, name, "put the new one in the place of", f);
     TRY(fd_sync(folder, f));
     return folder_remove_at(folder, fresh, f);
 }
@@ -389,6 +450,7 @@ enum err folder_put_at(int folder, const char *name, const struct folder_file *f
         return fault_set(f, CODE_INVALID, "\"%s\" cannot be the name of a folder here", name);
     char fresh[NAME_SIZE];
     fresh_name(name, fresh);
+    TRY(strangers_check(folder, name, files, count, f));
     TRY(folder_remove_at(folder, fresh, f));
     TRY(folder_fill(folder, fresh, files, count, f));
     return folder_swap(folder, fresh, name, f);

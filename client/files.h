@@ -36,8 +36,8 @@ MUST_USE enum err file_put_at(int folder, const char *name, mode_t mode, enum fi
  * Only a regular file is replaced. */
 MUST_USE enum err file_put(const char *path, mode_t mode, enum file_presence presence, struct span content,
                            struct fault *f);
-/* What file_put(…, FILE_NEW, …) would refuse, before there is anything to write. */
-MUST_USE enum err file_check_new(const char *path, struct fault *f);
+/* What file_put() would refuse, before there is anything to write. */
+MUST_USE enum err file_check(const char *path, mode_t mode, enum file_presence presence, struct fault *f);
 
 struct folder_file {
     const char *name;
@@ -45,7 +45,8 @@ struct folder_file {
     struct span content;
 };
 
-/* Makes folder/name hold exactly these files: at any moment, and after any crash, it is the old set or the new one. */
+/* Makes folder/name hold exactly these files: at any moment, and after any crash, it is the old set or the new one.
+ * ERR_CONFLICT when it holds something else, which would be lost. */
 MUST_USE enum err folder_put_at(int folder, const char *name, const struct folder_file *files, size_t count,
                                 struct fault *f);
 

@@ -83,7 +83,7 @@ static void check_content(const struct certificate *leaf, const struct expectati
         fault_reason(f, "subjectPublicKeyInfo", "this is not the key that was asked for");
 }
 
-static bool issued_by_service(const struct profile *profile)
+bool issued_by_service(const struct profile *profile)
 {
     return strcmp(profile->issuer, AUTHORITY_SERVICE) == 0;
 }

@@ -16,6 +16,9 @@ void issued_cleanup(struct issued *issued);
 /* From a certificate object of the API. */
 MUST_USE enum err issued_read(const struct document *answer, struct issued *ret_issued, struct fault *f);
 
+/* Whether certificates of this profile come from the service's own CA, which is the pinned one. */
+bool issued_by_service(const struct profile *profile);
+
 struct expectation {
     const struct profile *profile;
     const char *name;   /* of the node or identity, for profiles that take the common name from it */

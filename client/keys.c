@@ -1,6 +1,7 @@
 #include "client/keys.h"
 
 #include <openssl/bio.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include "ca/base/encode.h"
@@ -31,8 +32,11 @@ enum err key_read_pem(struct span pem, EVP_PKEY **ret_key, struct fault *f)
 {
     CLEANUP(BIO_auto) BIO *in = BIO_new_mem_buf(pem.data, (int)pem.size);
     EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_passphrase, NULL) : NULL;
-    if (!key)
-        return fault_openssl(f, "not a private key in PEM, or one with a passphrase");
+    if (!key) {
+        ERR_clear_error(); /* which has nothing that would help */
+        return fault_set(f, CODE_INVALID,
+                         "this is no private key in PEM, or one with a passphrase, which must go first");
+    }
     *ret_key = key;
     return OK;
 }

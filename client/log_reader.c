@@ -113,7 +113,7 @@ enum err log_follow(struct log_reader *reader, struct api *api, const struct che
     if (checkpoint->size < reader->frontier.size || (earlier && checkpoint->size < earlier->size))
         return fault_set(f, CODE_UNTRUSTED,
                          "the audit log is older than one that was seen before: it has %" PRIu64
-                         " entries now, and had %" PRIu64,
+                         " entries now, and had %" PRIu64 "; its end was cut off, or an old copy of the state restored",
                          checkpoint->size, earlier ? earlier->size : reader->frontier.size);
     while (reader->frontier.size < checkpoint->size)
         TRY(page_read(reader, api, checkpoint->size, earlier, f));

@@ -43,8 +43,9 @@ static const struct command commands[] = {
      "get this node's certificates with a join token",
      "Makes the keys here, asks for the certificates, checks the answers, and installs each with its\n"
      "key, chain and CA bundle as one set in DIR/PROFILE (--out DIR; /etc/ensign/node). Without\n"
-     "--profile: all that the node's roles need. Run again it completes what was interrupted, and\n"
-     "leaves alone what is complete. It also writes DIR/context, for later commands on this node.\n\n"
+     "--profile: all that the node's roles need. Run again it completes what was interrupted, leaves\n"
+     "alone what is complete, and says when the cluster's CA is another one now, for which a new token\n"
+     "is needed. It also writes DIR/context, for later commands on this node.\n\n"
      "  ensign enroll --server https://ca:8443 --token-file etcdone.token\n"
      "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out /etc/etcd/pki\n",
      enroll},
@@ -52,21 +53,25 @@ static const struct command commands[] = {
      READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(PROFILE) | OPTION_BIT(STATE) |
          OPTION_BIT(EXPIRING_WITHIN) | OPTION_BIT(LIMIT),
      0, "list certificates",
+     "The options choose which. --expiring-within is a filter like the others: it also lists what has\n"
+     "expired already, and the exit code is 0 whatever it finds.\n\n"
      "  ensign certificate list --cluster vagrant --state valid\n"
      "  ensign certificate list --expiring-within 720h -o wide\n",
      certificate_list},
     {"certificate show", "SERIAL", 1, 1, READ_OPTIONS, 0, "show a certificate",
-     "  ensign certificate show 0cf1e2… -o json | jq -r .certificate | openssl x509 -text\n", certificate_show},
+     "  ensign certificate show 0cf548e069c1e9f49a2a7b9ca7aa7c161cbcfea9 -o json | jq -r .certificate | openssl x509 "
+     "-text\n",
+     certificate_show},
     {"certificate request", "", 0, 0,
      READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(PROFILE) | OPTION_BIT(NODE) | OPTION_BIT(CSR) | OPTION_BIT(KEY) |
-         OPTION_BIT(DRY_RUN) | OPTION_BIT(OUT),
+         OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(DRY_RUN) | OPTION_BIT(OUT),
      OPTION_BIT(CLUSTER) | OPTION_BIT(PROFILE), "ask for one certificate",
-     "Sends a certification request, or makes one with --key FILE (a new key when there is no such\n"
-     "file), and writes the certificate to standard output or --out FILE. --dry-run shows what would\n"
+     "Sends a certification request, or makes one with --key FILE (a new key of --key-algorithm when\n"
+     "there is no such file), and writes the certificate to standard output or --out FILE. --dry-run shows what would\n"
      "be issued, or every reason why not.\n\n"
      "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr\n"
      "  ensign certificate request --cluster vagrant --profile apiserver-etcd-client --node cpone \\\n"
-     "      --key client.key --out client.crt\n"
+     "      --key client.key --key-algorithm rsa-3072 --out client.crt\n"
      "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr --dry-run\n",
      certificate_request},
     {"ca show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER), OPTION_BIT(CLUSTER), "show the CAs of a cluster",
@@ -76,11 +81,12 @@ static const struct command commands[] = {
      "  ensign ca bundle --cluster vagrant --authority etcd-ca --out etcd-ca.crt\n"
      "  ensign ca bundle --cluster ensign --authority service-ca\n",
      ca_bundle},
-    {"identity create", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(ROLE) | OPTION_BIT(OUT), OPTION_BIT(ROLE),
-     "make an identity for a person or a program",
+    {"identity create", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(ROLE) | OPTION_BIT(LIFETIME) | OPTION_BIT(OUT),
+     OPTION_BIT(ROLE), "make an identity for a person or a program",
      "Makes a key here and writes a context file (NAME.context, or --out FILE; mode 0600) with which\n"
-     "that person can use ensign in this role.\n\n"
-     "  ensign identity create alice --role operator --out alice.context\n",
+     "that person can use ensign in this role: for 2160h, or what --lifetime says, up to 8760h.\n\n"
+     "  ensign identity create alice --role operator --out alice.context\n"
+     "  ensign identity create backup --role auditor --lifetime 8760h\n",
      identity_create},
     {"audit verify", "", 0, 0, READ_OPTIONS, 0, "prove that the audit log was not changed",
      "Downloads the log, recomputes its tree, and checks it against the signed checkpoint, against the\n"

@@ -10,12 +10,12 @@
 
 #include "client/text.h"
 
-static const char *const format_words[] = {"table", "wide", "json", "yaml", "name"}; /* enum output_format */
+const char *const output_format_words[] = {"table", "wide", "json", "yaml", "name", NULL};
 
 enum err output_format_read(const char *text, enum output_format *ret_format, struct fault *f)
 {
     enum output_format format = OUTPUT_TABLE;
-    while (text && format <= OUTPUT_NAME && strcmp(format_words[format], text) != 0)
+    while (text && format <= OUTPUT_NAME && strcmp(output_format_words[format], text) != 0)
         format++;
     if (format > OUTPUT_NAME)
         return fault_set(f, CODE_USAGE, "-o %.32s: table, wide, json, yaml or name", text);
@@ -50,7 +50,8 @@ static void cell_write(const json_t *object, const char *member, struct bytes *o
     for (size_t i = 0; i < json_array_size(value); i++) {
         bytes_append_text(out, i ? "," : "");
         const json_t *item = json_array_get(value, i);
-        cell_scalar(json_is_object(item) ? json_object_get(item, "name") : item, out);
+        const json_t *name = json_object_get(item, "name");
+        cell_scalar(!json_is_object(item) ? item : name ? name : json_object_get(item, "profile"), out);
     }
 }
 
@@ -141,19 +142,19 @@ static enum err name_print(const struct output *output, const json_t *object, st
 
 /* A reader that has seen enough, as head(1), ends this program quietly, as it ends others. SIGPIPE is ignored up to
  * here because of the connection. */
-static enum err print_failed(struct fault *f)
+enum err output_failed(struct fault *f)
 {
     if (errno == EPIPE) {
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }
-    return fault_errno(f, "cannot write to standard output");
+    return fault_set(f, CODE_IO, "cannot write to standard output: %s", strerror(errno));
 }
 
 static enum err json_print(const json_t *value, struct fault *f)
 {
     if (json_dumpf(value, stdout, JSON_INDENT(2)) != 0)
-        return print_failed(f);
+        return output_failed(f);
     putchar('\n');
     return OK;
 }
@@ -171,6 +172,8 @@ enum err output_list(const struct output *output, const json_t *list, struct fau
             TRY(name_print(output, json_array_get(items, i), f));
         return OK;
     default:
+        if (json_array_size(items) == 0)
+            message("nothing to list");
         return list_table(output, items, f);
     }
 }
@@ -192,13 +195,13 @@ enum err output_object(const struct output *output, const json_t *object, struct
 enum err output_text(struct span text, struct fault *f)
 {
     if (fwrite(text.data, 1, text.size, stdout) != text.size)
-        return print_failed(f);
+        return output_failed(f);
     return OK;
 }
 
 enum err output_finish(struct fault *f)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? OK : print_failed(f);
+    return fflush(stdout) == 0 && !ferror(stdout) ? OK : output_failed(f);
 }
 
 /* ---- messages ---- */

@@ -8,12 +8,15 @@
 
 enum output_format { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_NAME };
 
+extern const char *const output_format_words[]; /* of enum output_format; NULL-terminated */
+
 /* NULL: a table. */
 MUST_USE enum err output_format_read(const char *text, enum output_format *ret_format, struct fault *f);
 
 struct column {
     const char *title;
-    const char *member; /* of the object; an array of texts is joined with commas; "a.b" is a member of a member */
+    const char *member; /* of the object; an array is joined with commas, its objects are shown by name or profile;
+                           "a.b" is a member of a member */
     bool wide;          /* only with -o wide */
 };
 
@@ -33,6 +36,9 @@ MUST_USE enum err output_text(struct span text, struct fault *f);
 
 /* ERR_IO when standard output did not take what was printed. */
 MUST_USE enum err output_finish(struct fault *f);
+
+/* Printing failed, see errno. */
+MUST_USE enum err output_failed(struct fault *f);
 
 /* output_yaml.c */
 MUST_USE enum err output_yaml(const json_t *value, struct fault *f);

@@ -85,5 +85,5 @@ enum err output_yaml(const json_t *value, struct fault *f)
                yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(&emitter, &event) &&
                yaml_stream_end_event_initialize(&event) && yaml_emitter_emit(&emitter, &event);
     yaml_emitter_delete(&emitter);
-    return done ? OK : fault_set(f, CODE_IO, "cannot write YAML to standard output");
+    return done ? OK : output_failed(f);
 }

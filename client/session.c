@@ -9,23 +9,13 @@
 
 enum { TIMEOUT_SECONDS = 30 };
 
-static enum err timeout_read(const char *text, int64_t *ret_seconds, struct fault *f)
-{
-    if (text)
-        return duration_parse(text, ret_seconds, f);
-    *ret_seconds = TIMEOUT_SECONDS;
-    return OK;
-}
-
 enum err session_open(const struct arguments *arguments, struct session *session, struct fault *f)
 {
     const struct context_choice choice = {arguments->values[OPTION_CONTEXT], arguments->values[OPTION_SERVER],
                                           arguments->values[OPTION_TOKEN_FILE]};
-    int64_t timeout_seconds = 0;
     TRY(output_format_read(arguments->values[OPTION_OUTPUT], &session->format, f));
-    TRY(timeout_read(arguments->values[OPTION_TIMEOUT], &timeout_seconds, f));
     TRY(context_open(&choice, &session->context, f));
-    return api_open(&session->context, timeout_seconds, &session->api, f);
+    return api_open(&session->context, option_seconds(arguments, OPTION_TIMEOUT, TIMEOUT_SECONDS), &session->api, f);
 }
 
 void session_cleanup(struct session *session)
@@ -41,12 +31,22 @@ enum err session_pin(struct session *session, uint8_t ret_pin[SHA256_SIZE], stru
         return OK;
     }
     AUTO(bytes) bundle = {0};
-    TRY(api_text(session->api, "/v1/clusters/" CLUSTER_SERVICE "/authorities/" AUTHORITY_SERVICE "/bundle", &bundle,
-                 f));
+    TRY(session_bundle(session, CLUSTER_SERVICE, AUTHORITY_SERVICE, &bundle, f));
     AUTO(certificate) ca = {0};
     TRY(certificate_parse_pem(bytes_span(&bundle), &ca, f));
     memcpy(ret_pin, ca.public_key.spki_sha256, SHA256_SIZE);
     return OK;
+}
+
+enum err session_bundle(struct session *session, const char *cluster, const char *authority, struct bytes *ret_bundle,
+                        struct fault *f)
+{
+    AUTO(bytes) path = {0};
+    cluster_path(&path, cluster, "/authorities/");
+    percent_append(&path, authority);
+    bytes_append_text(&path, "/bundle");
+    TRY(bytes_check(&path, f));
+    return api_text(session->api, bytes_text(&path), ret_bundle, f);
 }
 
 enum err session_show(struct session *session, const char *path, const struct output *output, struct fault *f)
@@ -61,6 +61,18 @@ enum err session_show_list(struct session *session, const char *path, const stru
     CLEANUP(document_auto) struct document *answer = NULL;
     TRY(api_json(session->api, "GET", path, NULL, &answer, f));
     return output_list(output, document_json(answer), f);
+}
+
+enum err cluster_list_run(const struct arguments *arguments, const char *tail, const struct column *columns,
+                          size_t columns_count, struct fault *f)
+{
+    AUTO(session) session = {0};
+    TRY(session_open(arguments, &session, f));
+    AUTO(bytes) path = {0};
+    cluster_path(&path, arguments->values[OPTION_CLUSTER], tail);
+    TRY(bytes_check(&path, f));
+    const struct output output = {session.format, columns, columns_count};
+    return session_show_list(&session, bytes_text(&path), &output, f);
 }
 
 void cluster_path(struct bytes *out, const char *cluster, const char *tail)

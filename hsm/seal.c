@@ -118,10 +118,10 @@ static enum err path_check_outside(const char *path, const char *state, struct f
     return OK;
 }
 
-static enum err key_from_file(const char *path, struct secret *key, struct fault *f)
+static enum err key_from_file(enum secret_kind kind, const char *path, struct secret *key, struct fault *f)
 {
     AUTO(secret) text = {0};
-    TRY(secret_read(path, HEX_KEY_SIZE, &text, f));
+    TRY(secret_read(kind, path, HEX_KEY_SIZE, &text, f));
     size_t decoded = 0;
     if (text.size != HEX_KEY_SIZE ||
         sodium_hex2bin(key->data, key->size, (const char *)text.data, text.size, NULL, &decoded, NULL) != 0 ||
@@ -135,7 +135,7 @@ static enum err key_from_passphrase(const char *path, const struct parameters *p
                                     struct fault *f)
 {
     AUTO(secret) text = {0};
-    TRY(secret_read(path, PASSPHRASE_MAX, &text, f));
+    TRY(secret_read(SECRET_FILE, path, PASSPHRASE_MAX, &text, f));
     if (text.size < PASSPHRASE_MIN)
         return fault_set(f, CODE_SEALED, "the passphrase in %s is shorter than %d characters: choose a longer one",
                          path, PASSPHRASE_MIN);
@@ -146,14 +146,15 @@ static enum err key_from_passphrase(const char *path, const struct parameters *p
     return OK;
 }
 
-static enum err key_load(const char *path, const struct parameters *parameters, struct seal *ret_seal, struct fault *f)
+static enum err key_load(enum seal_source source, const char *path, const struct parameters *parameters,
+                         struct seal *ret_seal, struct fault *f)
 {
     AUTO(seal) seal = {0};
     TRY(secret_new(KEY_SIZE, &seal.key, f));
     if (parameters->passphrase)
         TRY(key_from_passphrase(path, parameters, &seal.key, f));
     else
-        TRY(key_from_file(path, &seal.key, f));
+        TRY(key_from_file(source == SEAL_CREDENTIAL ? SECRET_CREDENTIAL : SECRET_FILE, path, &seal.key, f));
     *ret_seal = seal;
     seal = (struct seal){0};
     return OK;
@@ -299,7 +300,7 @@ enum err seal_create_cost(const struct seal_config *config, const char *state, c
     AUTO(seal) seal = {0};
     struct parameters parameters = {.passphrase = config->source == SEAL_PASSPHRASE_FILE, .cost = *cost};
     randombytes_buf(parameters.salt, sizeof parameters.salt);
-    TRY(key_load(key_path, &parameters, &seal, f));
+    TRY(key_load(config->source, key_path, &parameters, &seal, f));
     TRY(check_make(&seal, parameters.check, f));
     TRY(parameters_save(&parameters, state, f));
     *ret_seal = seal;
@@ -339,7 +340,7 @@ enum err seal_open(const struct seal_config *config, const char *state, struct s
         return fault_set(f, CODE_SEALED, "this state folder is sealed with a %s: give that one",
                          parameters.passphrase ? "passphrase" : "key file or credential");
     AUTO(seal) seal = {0};
-    TRY(key_load(key_path, &parameters, &seal, f));
+    TRY(key_load(config->source, key_path, &parameters, &seal, f));
     TRY(check_test(&seal, &parameters, key_path, f));
     *ret_seal = seal;
     seal = (struct seal){0};

@@ -35,8 +35,9 @@ static bool owner_trusted(const struct stat *status)
     return status->st_uid == geteuid() || status->st_uid == 0;
 }
 
-static enum err file_check(int descriptor, const char *path, struct fault *f)
+static enum err file_check(enum secret_kind kind, int descriptor, const char *path, struct fault *f)
 {
+    static const mode_t forbidden[] = {[SECRET_FILE] = 077, [SECRET_CREDENTIAL] = 037};
     struct stat status;
     if (fstat(descriptor, &status) < 0)
         return fault_errno(f, "%s cannot be examined", path);
@@ -44,7 +45,7 @@ static enum err file_check(int descriptor, const char *path, struct fault *f)
         return fault_set(f, CODE_IO, "%s is not a regular file", path);
     if (!owner_trusted(&status))
         return fault_set(f, CODE_IO, "%s belongs to another user: give it to the one that runs this program", path);
-    if (status.st_mode & 077)
+    if (status.st_mode & forbidden[kind])
         return fault_set(f, CODE_IO, "%s is open to others than its owner (mode %04o): chmod 600 it", path,
                          (unsigned)status.st_mode & 07777);
     return OK;
@@ -92,12 +93,12 @@ static enum err descriptor_read(int descriptor, const char *path, struct secret 
     return OK;
 }
 
-enum err secret_read(const char *path, size_t max, struct secret *ret_secret, struct fault *f)
+enum err secret_read(enum secret_kind kind, const char *path, size_t max, struct secret *ret_secret, struct fault *f)
 {
     CLEANUP(descriptor_close) int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (descriptor < 0)
         return fault_errno(f, "%s cannot be opened", path);
-    TRY(file_check(descriptor, path, f));
+    TRY(file_check(kind, descriptor, path, f));
     TRY(folder_check(path, f));
 
     AUTO(secret) secret = {0};

@@ -28,6 +28,9 @@ struct signer; /* thread-safe */
 MUST_USE enum err signer_new(struct signer **ret_signer, struct fault *f);
 void signer_attach(struct signer *signer, int take_fd); /* a new channel; waiting calls on the old one fail */
 bool signer_up(struct signer *signer);
+/* True once for a signer that did not answer in time. Its channel was given up, so that no other call waits for it; but
+ * its process may live, and somebody has to end it before there is another. */
+bool signer_take_stuck(struct signer *signer);
 void signer_free(struct signer *signer);
 
 /* All calls: ERR_IO (CODE_SIGNER_DOWN) when there is no signer, it dies, or it does not answer in 30 s. */

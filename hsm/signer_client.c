@@ -37,6 +37,7 @@ struct signer {
     atomic_uint_fast64_t last_id;
     size_t threads;          /* of the signer */
     struct channel *channel; /* NULL before the first */
+    bool stuck;              /* for signer_take_stuck() */
 };
 
 /* ---- channels ---- */
@@ -170,6 +171,15 @@ bool signer_up(struct signer *signer)
     return up;
 }
 
+bool signer_take_stuck(struct signer *signer)
+{
+    pthread_mutex_lock(&signer->lock);
+    bool stuck = signer->stuck;
+    signer->stuck = false;
+    pthread_mutex_unlock(&signer->lock);
+    return stuck;
+}
+
 void signer_free(struct signer *signer)
 {
     if (!signer)
@@ -231,6 +241,17 @@ static void call_leave(struct signer *signer, struct call *call)
     pthread_mutex_unlock(&signer->lock);
 }
 
+/* A signer that is late once would make every caller after this one wait as long. The receiver ends those that wait
+ * already. */
+static void channel_give_up(struct signer *signer, struct channel *channel)
+{
+    pthread_mutex_lock(&signer->lock);
+    signer->stuck |= channel->up;
+    channel->up = false;
+    shutdown(channel->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&signer->lock);
+}
+
 static enum err call_send(struct signer *signer, struct call *call, const struct bytes *request, struct fault *f)
 {
     TRY(bytes_check(request, f));
@@ -244,6 +265,8 @@ static enum err call_send(struct signer *signer, struct call *call, const struct
     while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return OK;
+    if (errno == EAGAIN)
+        channel_give_up(signer, call->channel);
     call_leave(signer, call);
     return fault_down(f);
 }
@@ -257,6 +280,8 @@ static enum err call_wait(struct signer *signer, struct call *call, const struct
     while (!call->ended && waited == 0)
         waited = pthread_cond_clockwait(&call->ended_signal, &signer->lock, CLOCK_MONOTONIC, deadline);
     pthread_mutex_unlock(&signer->lock);
+    if (waited != 0)
+        channel_give_up(signer, call->channel);
     call_leave(signer, call);
     if (!call->ended)
         return fault_set(f, CODE_SIGNER_DOWN, "the signer did not answer within %d seconds", ANSWER_SECONDS);
@@ -414,13 +439,13 @@ static enum err part_read(struct part *part, struct unpack *body, struct fault *
     return unpack_finish(body, "an answer of the signer", f);
 }
 
-static enum err parts_wait(struct signer *signer, struct part *parts, size_t count, struct fault *f)
+static enum err parts_wait(struct signer *signer, struct part *parts, size_t count, const struct timespec *deadline,
+                           struct fault *f)
 {
-    struct timespec deadline = deadline_make();
     enum err result = OK;
     for (size_t i = 0; i < count; i++) {
         struct unpack body;
-        enum err err = call_wait(signer, &parts[i].call, &deadline, &body, f);
+        enum err err = call_wait(signer, &parts[i].call, deadline, &body, f);
         if (err == OK)
             err = part_read(&parts[i], &body, f);
         if (err != OK)
@@ -438,8 +463,9 @@ enum err signer_sign(struct signer *signer, struct signing *signings, size_t cou
     for (size_t i = 0; i < count; i++)
         signings[i].certificate = (struct bytes){0};
     size_t parts_count = 0;
+    struct timespec deadline = deadline_make();
     enum err sent = parts_send(signer, signings, count, parts, &parts_count, f);
-    enum err answered = parts_wait(signer, parts, parts_count, f);
+    enum err answered = parts_wait(signer, parts, parts_count, &deadline, f);
     enum err err = sent != OK ? sent : answered;
     for (size_t i = 0; err != OK && i < count; i++) {
         bytes_free(&signings[i].certificate);

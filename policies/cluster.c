@@ -142,7 +142,7 @@ static void etcd_read(const struct node *root, struct cluster *cluster)
     static const char *const certificates[] = {"member", "separate", NULL};
     struct node etcd = node_get(root, "etcd");
     size_t word = 0;
-    if (!node_present(&etcd))
+    if (!node_present(&etcd) && json_is_object(root->value))
         node_error(root, "\"etcd\" is missing: its topology is external or stacked");
     node_allow(&etcd, keys);
     struct node topology = node_get(&etcd, "topology");
@@ -227,6 +227,9 @@ static void topology_check(const struct node *list, const struct cluster *cluste
 static void warnings_add(struct cluster *cluster)
 {
     size_t etcd = role_count(cluster, ROLE_ETCD);
+    if (cluster->etcd_topology == ETCD_STACKED && cluster->etcd_certificates == ETCD_MEMBER)
+        warn(cluster, "stacked etcd with one certificate per member: kubeadm expects two, so leave out "
+                      "\"certificates\" or write \"separate\"");
     if (etcd == 2 || etcd == 4)
         warn(cluster, "%zu etcd members survive as many failures as %zu: an odd number is better", etcd, etcd - 1);
     if (etcd == 1)

@@ -20,6 +20,9 @@ struct http_response api_answer(api_function *function, const char *const *query
 void query_integer(const struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *ret_value,
                    struct fault *f);
 
+/* What join tokens begin with. */
+#define TOKEN_PREFIX "ensign1."
+
 /* ---- what a caller may see (auth.c) ---- */
 
 /* Tokens and nodes see only their own cluster and node. What they may not see is for them not there. */

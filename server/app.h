@@ -11,6 +11,7 @@ struct app {
     struct ca *ca;
     struct signer *signer;
     struct http_server *http;
+    int control_fd; /* to the supervisor */
 };
 
 /* The name of the admin on the Unix socket; no other identity may have it. */

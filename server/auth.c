@@ -10,7 +10,7 @@
 
 /* ---- join tokens ---- */
 
-static const char token_prefix[] = "ensign1.";
+static const char token_prefix[] = TOKEN_PREFIX;
 
 /* What follows the prefix, as its maker laid it out (base64url). */
 struct token_content {

@@ -16,6 +16,20 @@ enum err channel_new(int ret_ends[2], struct fault *f)
     return OK;
 }
 
+static const char stuck = 'S';
+
+void channel_send_stuck(int channel)
+{
+    (void)send(channel, &stuck, sizeof stuck,
+               MSG_NOSIGNAL | MSG_DONTWAIT); /* a supervisor that is gone needs nothing */
+}
+
+bool channel_receive_stuck(int channel)
+{
+    char byte = 0;
+    return recv(channel, &byte, sizeof byte, MSG_DONTWAIT) == 1 && byte == stuck;
+}
+
 bool channel_send_fd(int channel, int fd)
 {
     char byte = 'F';

@@ -10,4 +10,8 @@ MUST_USE enum err channel_new(int ret_ends[2], struct fault *f); /* SOCK_SEQPACK
 bool channel_send_fd(int channel, int fd);
 bool channel_receive_fd(int channel, int *ret_fd);
 
+/* The server says that the signer does not answer, and the supervisor hears it. */
+void channel_send_stuck(int channel);
+bool channel_receive_stuck(int channel);
+
 #endif

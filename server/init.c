@@ -50,6 +50,9 @@ static enum err request_check(const struct init *init, struct making *making, st
     if (!listen_parse(init->listen, making->config.listen_host, sizeof making->config.listen_host,
                       &making->config.listen_port))
         return fault_set(f, CODE_USAGE, "--listen %s is not ADDRESS:PORT, as 0.0.0.0:8443 or [::]:8443", init->listen);
+    if (making->config.listen_port == 0)
+        return fault_set(f, CODE_USAGE, "--listen %s has no port: clients need one that stays, as %s:8443",
+                         init->listen, making->config.listen_host);
     for (size_t i = 0; i < init->names_count; i++)
         TRY(name_add(&making->names, init->names[i], f));
     snprintf(making->origin, sizeof making->origin, "%.100s/ensign", init->names[0]);
@@ -273,8 +276,6 @@ static void summary_print(const struct init *init, const struct making *making)
            "  ensignd --config %s/ensignd.yaml\n"
            "  ensign --context %s/admin.context cluster create -f cluster.yaml\n",
            url, making->state, making->seal.path, making->state, making->state);
-    if (making->config.listen_port == 0)
-        printf("The port is chosen at each start and written to %s/run/port.\n", making->state);
 }
 
 /* An interruption would leave half of a service behind. */

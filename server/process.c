@@ -46,7 +46,7 @@ enum err process_start(const char *name, process_main *run, void *context, struc
         close(ready[0]);
         return fault_errno(f, "cannot start the %s", name);
     }
-    *ret_process = (struct process){name, pid, ready[0]};
+    *ret_process = (struct process){.name = name, .pid = pid, .ready_fd = ready[0]};
     return OK;
 }
 
@@ -71,5 +71,6 @@ enum err process_ready(struct process *process, struct fault *f)
         size += got > 0 ? (size_t)got : 0;
     close(process->ready_fd);
     process->ready_fd = -1;
+    process->silent = size == 0;
     return message[0] == 'R' ? OK : failure_read(process->name, message, f);
 }

@@ -2,6 +2,7 @@
 #ifndef ENSIGN_SERVER_PROCESS_H
 #define ENSIGN_SERVER_PROCESS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "ca/base/span.h"
@@ -10,6 +11,7 @@ struct process {
     const char *name;
     pid_t pid;    /* 0: none */
     int ready_fd; /* -1 once it has said which */
+    bool silent;  /* it ended without a word: killed, not failed */
 };
 
 /* Runs in the child. Writes one byte 'R' to ready_fd when it is ready. A failure becomes what process_ready() says,

@@ -10,7 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "server/app.h"
+#include "server/api.h"
 #include "server/channel.h"
 #include "server/logger.h"
 #include "server/tls.h"
@@ -46,6 +46,16 @@ static enum log_level answer_level(const struct http_request *request, int statu
     return route_is_probe(request->route) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
+/* Somebody may give a token where its id belongs. */
+static void log_path(struct bytes *line, const char *path)
+{
+    const char *token = strstr(path, TOKEN_PREFIX);
+    AUTO(bytes) shown = {0};
+    bytes_append(&shown, path, token ? (size_t)(token - path) : strlen(path));
+    bytes_append_text(&shown, token ? "(a token)" : "");
+    log_text(line, "path", bytes_text(&shown));
+}
+
 /* The path is logged without its query; headers and bodies never are. */
 static void answer_log(const struct http_request *request, int status, double seconds, const struct fault *fault)
 {
@@ -59,7 +69,7 @@ static void answer_log(const struct http_request *request, int status, double se
     log_begin(&line, level, "answered");
     log_text(&line, "request_id", request->id);
     log_text(&line, "method", request->method);
-    log_text(&line, "path", request->path);
+    log_path(&line, request->path);
     log_text(&line, "route", request->route ? request->route->pattern : "");
     log_number(&line, "status", status);
     log_milliseconds(&line, "milliseconds", seconds);
@@ -70,11 +80,23 @@ static void answer_log(const struct http_request *request, int status, double se
     log_end(&line);
 }
 
+/* What does not come back by itself is ended, so that the supervisor starts it again: a signer that hangs, and this
+ * process when its store has stopped. */
+static void parts_restart(struct app *app)
+{
+    if (signer_take_stuck(app->signer))
+        channel_send_stuck(app->control_fd);
+    if (store_stopped(app->ca->store))
+        kill(getpid(), SIGTERM);
+}
+
 static void answer_observe(struct app *app, const struct http_request *request, int status, double seconds,
                            const struct fault *fault)
 {
     auth_denied(app, request, fault);
     answer_log(request, status, seconds, fault);
+    if (status >= 500)
+        parts_restart(app);
 }
 
 /* ---- its own certificate ---- */
@@ -87,9 +109,13 @@ static enum err tls_current(const struct server *server, struct tls *ret_tls, st
     struct fault why = {0};
     int64_t now = ca_now(server->app.ca);
     const char *state = server->serve->config->state;
-    bool usable = tls_load(state, &old, &why) == OK && now >= old.not_before && now <= old.not_after;
-    if (!usable)
+    enum err err = tls_load(state, &old, &why);
+    if (err == OK && (now < old.not_before || now > old.not_after))
+        err = fault_set(&why, CODE_INVALID, "it is not valid now");
+    if (err != OK) {
+        log_fault(LOG_LEVEL_WARNING, "the TLS certificate is replaced", &why);
         return tls_renew(server->app.ca, state, ret_tls, f);
+    }
     if (now >= tls_renewal_time(&old)) {
         fault_clear(&why);
         if (tls_renew(server->app.ca, state, ret_tls, &why) == OK)
@@ -118,7 +144,7 @@ static bool renewal_wait(struct server *server)
     int status = 0;
     int64_t seconds = server->renewal_time - ca_now(server->app.ca);
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds < RENEWAL_RETRY_SECONDS  ? RENEWAL_RETRY_SECONDS
+    until.tv_sec += seconds <= 0                     ? RENEWAL_RETRY_SECONDS /* it was due, and failed */
                     : seconds < RENEWAL_LOOK_SECONDS ? seconds
                                                      : RENEWAL_LOOK_SECONDS;
     pthread_mutex_lock(&server->mutex);
@@ -237,6 +263,7 @@ enum err serve_run(void *context, int ready_fd, struct fault *f)
 {
     struct server server = {.serve = context};
     server.app.config = server.serve->config;
+    server.app.control_fd = server.serve->control_fd;
     pthread_mutex_init(&server.mutex, NULL);
     pthread_cond_init(&server.changed, NULL);
     log_open(server.serve->config->log_level, "server");

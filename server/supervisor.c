@@ -34,7 +34,7 @@ enum {
 struct child {
     struct process process;
     const char *pid_file;
-    bool was_ready; /* once; before that, a failure is the end of ensignd */
+    bool was_ready; /* once; before that, a failure that it gives a reason for is the end of ensignd */
     bool due;       /* to be started */
     int64_t started, start_at;
     int pause; /* before the next start, when it dies young again */
@@ -258,7 +258,7 @@ static void child_said(struct supervisor *supervisor, struct child *child)
         }
         return;
     }
-    if (child->was_ready || supervisor->stopping) {
+    if (child->was_ready || child->process.silent || supervisor->stopping) {
         log_fault(LOG_LEVEL_ERROR, "a process cannot be started", &fault);
         return;
     }
@@ -303,6 +303,13 @@ static void child_start_due(struct supervisor *supervisor, struct child *child)
     child->start_at = clock_milliseconds() + PAUSE_MAX_MILLISECONDS;
 }
 
+/* Nothing but SIGKILL ends a process that is stopped or hangs. */
+static void signer_end(const struct supervisor *supervisor)
+{
+    log_message(LOG_LEVEL_ERROR, "the signer does not answer: ending process %d", supervisor->signer.process.pid);
+    child_kill(&supervisor->signer, SIGKILL);
+}
+
 /* ---- the loop ---- */
 
 static void signals_take(struct supervisor *supervisor)
@@ -341,12 +348,15 @@ static void supervisor_turn(struct supervisor *supervisor)
 {
     struct pollfd polls[] = {{.fd = supervisor->signal_fd, .events = POLLIN},
                              {.fd = supervisor->signer.process.ready_fd, .events = POLLIN},
-                             {.fd = supervisor->server.process.ready_fd, .events = POLLIN}};
+                             {.fd = supervisor->server.process.ready_fd, .events = POLLIN},
+                             {.fd = supervisor->control_fd, .events = POLLIN}};
     poll(polls, ARRAY_SIZE(polls), poll_milliseconds(supervisor));
     if (polls[1].revents)
         child_said(supervisor, &supervisor->signer);
     if (polls[2].revents)
         child_said(supervisor, &supervisor->server);
+    if (polls[3].revents && channel_receive_stuck(supervisor->control_fd))
+        signer_end(supervisor);
     signals_take(supervisor);
     child_start_due(supervisor, &supervisor->signer);
     child_start_due(supervisor, &supervisor->server);

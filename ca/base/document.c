@@ -417,8 +417,8 @@ static enum err json_check(json_t *value, size_t levels, struct fault *f)
 
 enum err document_parse_json(struct span text, struct document **ret_document, struct fault *f)
 {
-    if (text.size > DOCUMENT_SIZE_MAX)
-        return fault_set(f, CODE_TOO_LARGE, "a JSON text of more than 1 MiB");
+    if (text.size > DOCUMENT_JSON_SIZE_MAX)
+        return fault_set(f, CODE_TOO_LARGE, "a JSON text of more than 16 MiB");
     CLEANUP(document_auto) struct document *document = NULL;
     TRY(document_new("", &document, f));
     json_error_t error;

@@ -4,8 +4,9 @@
  * file:line:column; document_parse_json() does not, and an error names the JSON pointer (RFC 6901).
  *
  * Refused: duplicate keys, anchors, aliases, tags, several documents, control characters, NUL in strings, nesting
- * deeper than 16, more than 1 MiB, and (JSON) anything behind the value. YAML scalars follow the core schema of
- * YAML 1.2 (§10.3.2): "no", "on" and "1.20" in quotes are strings; plain 1.20 is a number and so not a string.
+ * deeper than 16, more than 1 MiB (JSON, in which lists come in pages: 16 MiB), and (JSON) anything behind the value.
+ * YAML scalars follow the core schema of YAML 1.2 (§10.3.2): "no", "on" and "1.20" in quotes are strings; plain 1.20 is
+ * a number and so not a string.
  *
  * Reading collects: every wrong place is added to the fault as a reason, and the reader asks once, at its end
  * (fault_if_reasons). A struct node is a place in the tree; absent places are nodes too (value NULL).
@@ -25,7 +26,7 @@
 
 #include "ca/base/span.h"
 
-enum { DOCUMENT_DEPTH_MAX = 16, DOCUMENT_SIZE_MAX = 1 << 20 };
+enum { DOCUMENT_DEPTH_MAX = 16, DOCUMENT_SIZE_MAX = 1 << 20, DOCUMENT_JSON_SIZE_MAX = 16 << 20 };
 
 struct document;
 

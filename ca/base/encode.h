@@ -11,7 +11,8 @@
 
 void hex_append(struct bytes *out, struct span data);
 void hex_text(struct span data, char *ret_text, size_t size); /* size ≥ 2 × data.size + 1 */
-MUST_USE enum err hex_decode(const char *text, uint8_t *ret_data, size_t size, struct fault *f); /* exactly size bytes */
+MUST_USE enum err hex_decode(const char *text, uint8_t *ret_data, size_t size,
+                             struct fault *f); /* exactly size bytes */
 
 void base64_append(struct bytes *out, struct span data);
 void base64url_append(struct bytes *out, struct span data);

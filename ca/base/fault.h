@@ -35,32 +35,32 @@ enum err {
 
 enum code {
     CODE_NONE,
-    CODE_MALFORMED,            /* not the syntax that was asked for */
-    CODE_INVALID,              /* well-formed, but some values are wrong: see the reasons */
-    CODE_MALFORMED_CSR,        /* not a PKCS#10 request that we accept (RFC 2986) */
-    CODE_PROOF_OF_POSSESSION,  /* the request is not signed by the key that it carries */
-    CODE_WEAK_KEY,             /* a public key that nobody should use */
-    CODE_UNAUTHENTICATED,      /* no identity, an unknown one, or a token that is not valid */
-    CODE_FORBIDDEN,            /* the caller's role may not use this route */
-    CODE_POLICY_DENIED,        /* the decision was no: see the reasons */
+    CODE_MALFORMED,           /* not the syntax that was asked for */
+    CODE_INVALID,             /* well-formed, but some values are wrong: see the reasons */
+    CODE_MALFORMED_CSR,       /* not a PKCS#10 request that we accept (RFC 2986) */
+    CODE_PROOF_OF_POSSESSION, /* the request is not signed by the key that it carries */
+    CODE_WEAK_KEY,            /* a public key that nobody should use */
+    CODE_UNAUTHENTICATED,     /* no identity, an unknown one, or a token that is not valid */
+    CODE_FORBIDDEN,           /* the caller's role may not use this route */
+    CODE_POLICY_DENIED,       /* the decision was no: see the reasons */
     CODE_NOT_FOUND,
     CODE_METHOD_NOT_ALLOWED,
-    CODE_CONFLICT,             /* exists already, or changed meanwhile */
-    CODE_KEY_CONFLICT,         /* this token got this profile for another public key */
+    CODE_CONFLICT,     /* exists already, or changed meanwhile */
+    CODE_KEY_CONFLICT, /* this token got this profile for another public key */
     CODE_TOO_LARGE,
-    CODE_UNSUPPORTED_TYPE,     /* Content-Type */
+    CODE_UNSUPPORTED_TYPE, /* Content-Type */
     CODE_IDEMPOTENCY_MISMATCH,
     CODE_RATE_LIMITED,
     CODE_UNSUPPORTED,
-    CODE_SEALED,               /* the seal key does not open the keys, or an admin must acknowledge first */
-    CODE_READ_ONLY,            /* the disk does not take writes */
+    CODE_SEALED,    /* the seal key does not open the keys, or an admin must acknowledge first */
+    CODE_READ_ONLY, /* the disk does not take writes */
     CODE_SIGNER_DOWN,
-    CODE_UNREACHABLE,          /* client: no connection, or not the service that is pinned */
-    CODE_UNTRUSTED,            /* client: the answer is not what was asked for, or not signed by the pinned CA */
-    CODE_USAGE,                /* client: command line */
-    CODE_EXPIRING,             /* client: something expires within the threshold */
-    CODE_PENDING,              /* client: waits for an approval */
-    CODE_DAMAGED,              /* stored bytes fail their checksum or do not parse */
+    CODE_UNREACHABLE, /* client: no connection, or not the service that is pinned */
+    CODE_UNTRUSTED,   /* client: the answer is not what was asked for, or not signed by the pinned CA */
+    CODE_USAGE,       /* client: command line */
+    CODE_EXPIRING,    /* client: something expires within the threshold */
+    CODE_PENDING,     /* client: waits for an approval */
+    CODE_DAMAGED,     /* stored bytes fail their checksum or do not parse */
     CODE_IO,
     CODE_CRYPTO,
     CODE_NO_MEMORY,
@@ -111,10 +111,10 @@ void fault_line(const struct fault *f, char *ret_text, size_t size);
 /* Replaces all but printable ASCII and "§" by '?': for what others sent, before it goes to logs, terminals and JSON. */
 void text_clean(char *text);
 
-const char *code_name(enum code code);     /* "policy_denied" */
-enum code code_by_name(const char *name);  /* CODE_NONE when unknown */
+const char *code_name(enum code code);    /* "policy_denied" */
+enum code code_by_name(const char *name); /* CODE_NONE when unknown */
 enum err code_err(enum code code);
-int code_http_status(enum code code);      /* 400..599 */
-int code_exit(enum code code);             /* 1..7 */
+int code_http_status(enum code code); /* 400..599 */
+int code_exit(enum code code);        /* 1..7 */
 
 #endif

@@ -136,12 +136,25 @@ static void node_unknown(const struct node *object, const char *key, const char 
         fault_reason(object->f, where, "unknown key \"%s\"", key);
 }
 
+/* Once for an object, however many of its keys are asked for. */
+static void object_expected(const struct node *object)
+{
+    static const char text[] = "expected keys and values (an object)";
+    char where[PLACE_TEXT_SIZE];
+    node_place(object, where);
+    const struct fault *f = object->f;
+    for (size_t i = 0; i < f->reasons_count; i++)
+        if (strcmp(f->reasons[i].pointer, where) == 0 && strcmp(f->reasons[i].text, text) == 0)
+            return;
+    fault_reason(object->f, where, "%s", text);
+}
+
 void node_allow(const struct node *object, const char *const *keys)
 {
     if (!object->value)
         return;
     if (!json_is_object(object->value)) {
-        node_error(object, "expected keys and values (an object)");
+        object_expected(object);
         return;
     }
     const char *key;
@@ -161,7 +174,9 @@ static bool node_begin(const struct node *node, enum node_presence presence)
 {
     if (node->value)
         return true;
-    if (presence == NODE_REQUIRED)
+    if (presence == NODE_REQUIRED && node->key && node->parent->value && !json_is_object(node->parent->value))
+        object_expected(node->parent);
+    else if (presence == NODE_REQUIRED)
         node_error(node, "\"%s\" is missing", node_label(node));
     return false;
 }
@@ -245,7 +260,10 @@ bool node_word(const struct node *node, enum node_presence presence, const char 
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", words[i]);
     }
-    node_error(node, "\"%s\" is none of: %s", text, list);
+    if (words[0] && !words[1])
+        node_error(node, "\"%s\", where \"%s\" is expected", text, list);
+    else
+        node_error(node, "\"%s\" is none of: %s", text, list);
     return false;
 }
 

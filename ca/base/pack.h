@@ -37,8 +37,8 @@ uint32_t unpack_u32(struct unpack *in);
 uint64_t unpack_u64(struct unpack *in);
 int64_t unpack_i64(struct unpack *in);
 void unpack_fixed(struct unpack *in, void *ret_value, size_t size);
-struct span unpack_span(struct unpack *in);                          /* borrows from the input */
-void unpack_text(struct unpack *in, char *ret_text, size_t size);    /* too long or with a NUL inside: failed */
+struct span unpack_span(struct unpack *in);                       /* borrows from the input */
+void unpack_text(struct unpack *in, char *ret_text, size_t size); /* too long or with a NUL inside: failed */
 
 /* ERR_IO (CODE_DAMAGED) when a read failed or bytes are left over; `what` names the thing that was read. */
 MUST_USE enum err unpack_finish(const struct unpack *in, const char *what, struct fault *f);

@@ -143,7 +143,7 @@ class Starts(unittest.TestCase):
 
     def test_second_init(self):
         self.start_fails(self.service.state, command=[
-            'init', '--state', self.service.state, '--name', 'localhost', '--listen', '127.0.0.1:0',
+            'init', '--state', self.service.state, '--name', 'localhost', '--listen', '127.0.0.1:8443',
             '--seal-key-file', self.service.folder / 'other.key'])
         self.assertFalse((self.service.folder / 'other.key').exists())
         self.start_succeeds()
@@ -176,7 +176,7 @@ class BadInit(unittest.TestCase):
         self.addCleanup(self.service.__exit__)
 
     def init_fails(self, *codes, **change):
-        options = {'--state': self.service.state, '--name': 'localhost', '--listen': '127.0.0.1:0',
+        options = {'--state': self.service.state, '--name': 'localhost', '--listen': '127.0.0.1:8443',
                    '--seal-key-file': self.service.folder / 'seal.key'} | change
         before = picture(self.service.folder)
         result = subprocess.run([ENSIGND, 'init', *[str(word) for item in options.items() for word in item if word]],

@@ -170,25 +170,35 @@ static void embedded_nul_is_refused(void **state)
     assert_null(document);
 }
 
+static void text_of_size(size_t size, struct bytes *out)
+{
+    bytes_append_text(out, "{\"a\": \"");
+    while (out->size < size - 2)
+        bytes_append(out, "x", 1);
+    bytes_append_text(out, "\"}");
+}
+
 /* Exactly the limit is read, one byte more is not. */
 static void size_is_limited(void **state)
 {
     (void)state;
     AUTO(bytes) text = {0};
+    AUTO(bytes) page = {0};
     struct fault f = {0};
-    bytes_append_text(&text, "{\"a\": \"");
-    while (text.size < DOCUMENT_SIZE_MAX - 2)
-        bytes_append(&text, "x", 1);
-    bytes_append_text(&text, "\"}");
+    text_of_size(DOCUMENT_SIZE_MAX, &text);
+    text_of_size(DOCUMENT_JSON_SIZE_MAX, &page);
     CLEANUP(document_auto) struct document *yaml = NULL;
     CLEANUP(document_auto) struct document *json = NULL;
+    CLEANUP(document_auto) struct document *large = NULL;
     assert_ok(document_parse(bytes_span(&text), "t.yaml", &yaml, &f), &f);
     assert_ok(document_parse_json(bytes_span(&text), &json, &f), &f);
+    assert_ok(document_parse_json(bytes_span(&page), &large, &f), &f);
     assert_true(json_equal(document_json(yaml), document_json(json)));
     bytes_append_text(&text, " ");
+    bytes_append_text(&page, " ");
     struct document *none = NULL;
     assert_int_equal(document_parse(bytes_span(&text), "t.yaml", &none, &f), ERR_LIMIT);
-    assert_int_equal(document_parse_json(bytes_span(&text), &none, &f), ERR_LIMIT);
+    assert_int_equal(document_parse_json(bytes_span(&page), &none, &f), ERR_LIMIT);
     assert_null(none);
 }
 

@@ -90,6 +90,22 @@ static void absent_values_keep_their_defaults(void **state)
     }
 }
 
+/* What is no object has no keys that could be missing: it is said once, even when the reader asks for keys only. */
+static void what_is_no_object_is_told_once(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"name", NULL};
+    struct fault f = {0};
+    CLEANUP(document_auto) struct document *document = yaml("[a]");
+    struct node root = document_root(document, &f);
+    struct values values = {0};
+    values_read(&root, NODE_REQUIRED, &values);
+    node_allow(&root, keys);
+    assert_int_equal(f.reasons_count, 1);
+    assert_string_equal(f.reasons[0].pointer, "t.yaml:1:1");
+    assert_non_null(strstr(f.reasons[0].text, "an object"));
+}
+
 /* Every wrong value is told, at its line and column. */
 static void wrong_values_are_told_where_they_are(void **state)
 {
@@ -206,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_values_are_read),
         cmocka_unit_test(absent_values_keep_their_defaults),
+        cmocka_unit_test(what_is_no_object_is_told_once),
         cmocka_unit_test(wrong_values_are_told_where_they_are),
         cmocka_unit_test(json_errors_name_the_pointer),
         cmocka_unit_test(unknown_keys_are_told_with_the_closest),

@@ -1,4 +1,4 @@
-/* suite.h: what the suites of ca/base share. */
+/* suite.h: what the suites of ca/base and policies share. */
 #ifndef ENSIGN_TESTS_UNIT_BASE_SUITE_H
 #define ENSIGN_TESTS_UNIT_BASE_SUITE_H
 

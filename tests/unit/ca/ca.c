@@ -92,6 +92,51 @@ static void checkpoint_covers_every_leaf(void **state)
     assert_memory_equal(&root, &checkpoint.root, sizeof root);
 }
 
+static void *issue_many(void *context)
+{
+    for (int i = 0; i < 20; i++) {
+        AUTO(issue_result) result = {0};
+        fixture_issue(context, "etcd-member", "etcdone", &result);
+    }
+    return NULL;
+}
+
+struct reader {
+    pthread_t thread;
+    struct fixture *fixture;
+    size_t failed;
+};
+
+static void *checkpoint_many(void *context)
+{
+    struct reader *reader = context;
+    for (int i = 0; i < 100; i++) {
+        struct fault f = {0};
+        AUTO(bytes) note = {0};
+        reader->failed += audit_checkpoint(reader->fixture->ca, &note, &f) != OK;
+    }
+    return NULL;
+}
+
+/* The signer refuses a smaller tree after a larger one, so readers must not overtake each other. */
+static void checkpoints_are_given_while_the_log_grows(void **state)
+{
+    enum { READERS = 8 };
+    struct fixture *fixture = *state;
+    struct reader readers[READERS] = {0};
+    pthread_t writer;
+    assert_int_equal(pthread_create(&writer, NULL, issue_many, fixture), 0);
+    for (size_t i = 0; i < READERS; i++) {
+        readers[i].fixture = fixture;
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, checkpoint_many, &readers[i]), 0);
+    }
+    pthread_join(writer, NULL);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_int_equal(readers[i].failed, 0);
+    }
+}
+
 static void denial_is_audited_and_nothing_is_issued(void **state)
 {
     struct fixture *fixture = *state;
@@ -377,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(issued_certificate_is_stored_and_logged),
         cmocka_unit_test(checkpoint_covers_every_leaf),
+        cmocka_unit_test(checkpoints_are_given_while_the_log_grows),
         cmocka_unit_test(denial_is_audited_and_nothing_is_issued),
         cmocka_unit_test(dry_run_changes_nothing),
         cmocka_unit_test(token_gives_each_profile_once_and_the_same_key_the_same_answer),

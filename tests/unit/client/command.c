@@ -17,10 +17,13 @@ static const struct command commands[] = {
      "  ensign token create\n", run_nothing},
     {"token revoke", "ID", 1, 1, OPTIONS_SERVICE, 0, "revoke", "", run_nothing},
     {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUTPUT), 0, "enrol", "", run_nothing},
+    {"list", "", 0, 0,
+     OPTION_BIT(STATE) | OPTION_BIT(LIMIT) | OPTION_BIT(ROLE) | OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(EXPIRING_WITHIN),
+     0, "list", "", run_nothing},
     {0},
 };
 
-enum { WORDS_MAX = 8 };
+enum { WORDS_MAX = 12 };
 
 static enum err parse(const char *const *words, struct arguments *arguments, struct fault *f)
 {
@@ -50,8 +53,20 @@ static void test_refused(void **state)
         {{"token", "create", "--clu", "c"}, "unknown option --clu"},
         {{"token", "create", "--profile", "p"}, "unknown option --profile"},
         {{"token", "create", "-x"}, "unknown option -x"},
-        {{"token", "create", "--cluster", "c", "extra"}, "usage: ensign token create"},
-        {{"token", "revoke"}, "usage: ensign token revoke ID"},
+        {{"token", "create", "--cluster", "c", "extra"}, "takes fewer words"},
+        {{"token", "revoke"}, "ensign token revoke needs ID"},
+        {{"--context", "SECRET", "token", "create"}, "the command comes first"},
+        {{"--token", "SECRET"}, "the command comes first"},
+        {{"enroll", "--timeout", "SECRET"}, "--timeout is a time as 90s"},
+        {{"enroll", "--timeout", "0s"}, "--timeout is a time as 90s"},
+        {{"enroll", "-o", "SECRET"}, "--output is table, wide, json, yaml or name"},
+        {{"list", "--state", "SECRET"}, "--state is valid, expired or revoked"},
+        {{"list", "--limit", "0"}, "--limit is a number from 1 to 1000000"},
+        {{"list", "--limit", "1000001"}, "--limit is a number from 1 to 1000000"},
+        {{"list", "--limit", "1x"}, "--limit is a number from 1 to 1000000"},
+        {{"list", "--limit", "-1"}, "--limit is a number from 1 to 1000000"},
+        {{"list", "--role", "SECRET"}, "--role is admin, operator or auditor"},
+        {{"list", "--key-algorithm", "rsa-1024"}, "rsa-3072 or rsa-4096"},
         {{"enroll", "--token", "ensign1.SECRET"}, "use --token-file FILE"},
         {{"enroll", "--token=ensign1.SECRET"}, "use --token-file FILE"},
         {{"enroll", "--tokenfile=ensign1.SECRET"}, "did you mean --token-file"},
@@ -84,6 +99,22 @@ static void test_taken(void **state)
     assert_string_equal(arguments.values[OPTION_OUTPUT], "json");
     assert_string_equal(arguments.values[OPTION_SERVER], "https://ca:8443");
     assert_null(arguments.values[OPTION_CONTEXT]);
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    const char *words[] = {"list", "--state", "valid",   "--limit", "1000000", "--expiring-within",
+                           "30d",  "--role",  "auditor", NULL};
+    struct fault f = {0};
+    struct arguments arguments;
+    assert_int_equal(parse(words, &arguments, &f), OK);
+    assert_int_equal(option_number(&arguments, OPTION_LIMIT, 7), 1000000);
+    assert_int_equal(option_seconds(&arguments, OPTION_EXPIRING_WITHIN, 7), 30 * 86400);
+    const char *none[] = {"list", NULL};
+    assert_int_equal(parse(none, &arguments, &f), OK);
+    assert_int_equal(option_number(&arguments, OPTION_LIMIT, 7), 7);
+    assert_int_equal(option_seconds(&arguments, OPTION_EXPIRING_WITHIN, 7), 7);
 }
 
 static void test_help_needs_nothing(void **state)
@@ -135,7 +166,8 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_taken), cmocka_unit_test(test_help_needs_nothing),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_values),  cmocka_unit_test(test_help_needs_nothing),
         cmocka_unit_test(test_help),    cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,11 +35,7 @@ static int folder_teardown(void **state)
 
 static const char *inside(const char *name)
 {
-    static char paths[4][512];
-    static size_t next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    return path_inside(folder, name);
 }
 
 static void test_load(void **state)

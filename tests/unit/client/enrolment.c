@@ -33,6 +33,7 @@ enum lie {
     LIE_OTHER_CA,
     LIE_PROFILE_PATH,
     LIE_SERVICE_CA,
+    LIE_NO_BUNDLE,
     LIE_UNAVAILABLE
 };
 
@@ -43,6 +44,7 @@ struct service {
     struct bytes issued[PROFILES];
     uint8_t spki_sha256[PROFILES][SHA256_SIZE];
     enum lie lie;
+    const char *node; /* that the token is for */
     unsigned posts, gets, conflicts;
     struct tls_server *server;
 };
@@ -68,7 +70,7 @@ static void enrolment_answer(struct service *s, struct bytes *response)
     pair_ca_write(&s->other, "ensign", time(NULL), &wrong);
     answer_write(response, "200 OK",
                  json_pack("{s:s,s:s,s:[{s:s,s:s,s:s,s:n},{s:s,s:s,s:s,s:n}],s:s,s:{s:s}}", "cluster", "vagrant",
-                           "node", "etcdone", "certificates", "profile", profile_names[0], "authority", "service-ca",
+                           "node", s->node, "certificates", "profile", profile_names[0], "authority", "service-ca",
                            "key_algorithm", "ecdsa-p256", "serial", "profile",
                            s->lie == LIE_PROFILE_PATH ? "../../escape" : profile_names[1], "authority", "etcd-ca",
                            "key_algorithm", "ecdsa-p256", "serial", "log_verifier", "origin+00000000+AA==", "service",
@@ -124,15 +126,26 @@ static void certificate_answer(struct service *s, const char *request, struct by
                            "bundle", bytes_text(ca)));
 }
 
+static void bundle_answer(const struct bytes *bundle, struct bytes *response)
+{
+    bytes_appendf(response, "HTTP/1.1 200 OK\r\nContent-Type: application/x-pem-file\r\n\r\n%s", bytes_text(bundle));
+}
+
 static void respond(void *context, const char *request, struct bytes *response)
 {
     struct service *s = context;
     if (s->lie == LIE_UNAVAILABLE)
         answer_write(response, "503 Away", json_pack("{s:s,s:s}", "code", "signer_down", "detail", "away"));
+    else if (s->lie == LIE_NO_BUNDLE && strstr(request, "/bundle "))
+        answer_write(response, "500 Broken", json_pack("{s:s,s:s}", "code", "damaged", "detail", "a broken row"));
     else if (strncmp(request, "GET /v1/enrolment ", 18) == 0)
         enrolment_answer(s, response);
     else if (strncmp(request, "POST /v1/clusters/vagrant/certificates ", 39) == 0)
         certificate_answer(s, request, response);
+    else if (strncmp(request, "GET /v1/clusters/ensign/authorities/service-ca/bundle ", 54) == 0)
+        bundle_answer(&s->service_ca_pem, response);
+    else if (strncmp(request, "GET /v1/clusters/vagrant/authorities/etcd-ca/bundle ", 52) == 0)
+        bundle_answer(&s->etcd_ca_pem, response);
     else
         answer_write(response, "404 Not Found", json_pack("{s:s}", "code", "not_found"));
 }
@@ -171,6 +184,7 @@ static int service_start(void **state)
     (void)state;
     service = calloc(1, sizeof *service);
     assert_non_null(service);
+    service->node = "etcdone";
     pair_make(&service->service_ca);
     pair_make(&service->etcd_ca);
     pair_make(&service->tls);
@@ -208,11 +222,7 @@ static int service_stop(void **state)
 
 static const char *inside(const char *name)
 {
-    static char paths[4][512];
-    static size_t next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    return path_inside(folder, name);
 }
 
 static enum err enroll_run(struct fault *f)
@@ -303,6 +313,67 @@ static void test_damaged_set_is_replaced(void **state)
     assert_int_equal(enroll_run(&f), OK);
     all_installed();
     assert_int_equal(service->posts, PROFILES + 1);
+}
+
+/* The cluster got another CA: what is installed is no longer complete, and the same token does not replace it. */
+static void test_other_ca(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    assert_int_equal(enroll_run(&f), OK);
+    pair_drop(&service->etcd_ca);
+    pair_make(&service->etcd_ca);
+    bytes_free(&service->etcd_ca_pem);
+    pair_ca_write(&service->etcd_ca, "etcd-ca", time(NULL), &service->etcd_ca_pem);
+    assert_int_equal(enroll_run(&f), ERR_CONFLICT);
+    assert_int_equal(f.code, CODE_KEY_CONFLICT);
+    pair_installed("etcd-member");   /* the old set stays until there is a new one */
+    bytes_free(&service->issued[1]); /* a new token, so to speak */
+    service->lie = LIE_NO_BUNDLE;    /* a service that cannot tell is no reason to replace anything */
+    unsigned posts = service->posts;
+    fault_clear(&f);
+    assert_int_equal(enroll_run(&f), ERR_IO);
+    assert_int_equal(service->posts, posts);
+    service->lie = NO_LIE;
+    fault_clear(&f);
+    assert_int_equal(enroll_run(&f), OK);
+    all_installed();
+    AUTO(bytes) bundle = {0};
+    assert_int_equal(file_read(inside("node/etcd-member/ca.crt"), &bundle, &f), OK);
+    assert_string_equal(bytes_text(&bundle), bytes_text(&service->etcd_ca_pem));
+}
+
+static void test_folder_of_another_node(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    struct stat before, after;
+    assert_int_equal(enroll_run(&f), OK);
+    assert_int_equal(lstat(inside("node/etcd-member/tls.crt"), &before), 0);
+    service->node = "etcdtwo";
+    assert_int_equal(enroll_run(&f), ERR_CONFLICT);
+    assert_non_null(strstr(f.text, "\"etcdone\""));
+    assert_non_null(strstr(f.text, "\"etcdtwo\""));
+    assert_int_equal(lstat(inside("node/etcd-member/tls.crt"), &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_int_equal(service->posts, PROFILES);
+    assert_false(exists("node/.pending"));
+}
+
+static void test_profile_given_twice(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    char server[64];
+    snprintf(server, sizeof server, "https://localhost:%u", tls_server_port(service->server));
+    const struct arguments arguments = {
+        .values = {[OPTION_SERVER] = server, [OPTION_TOKEN_FILE] = inside("token"), [OPTION_OUT] = inside("node")},
+        .profiles = {"etcd-member", "etcd-member"},
+        .profiles_count = 2};
+    assert_int_equal(enroll(&arguments, &f), OK);
+    pair_installed("etcd-member");
+    assert_int_equal(service->posts, 1);
+    assert_false(exists("node/node-identity"));
 }
 
 static void test_lies(void **state)
@@ -449,6 +520,9 @@ int main(void)
         WITH_SERVICE(test_complete),
         WITH_SERVICE(test_again_changes_nothing),
         WITH_SERVICE(test_damaged_set_is_replaced),
+        WITH_SERVICE(test_other_ca),
+        WITH_SERVICE(test_folder_of_another_node),
+        WITH_SERVICE(test_profile_given_twice),
         WITH_SERVICE(test_lies),
         WITH_SERVICE(test_links_in_the_folder),
         WITH_SERVICE(test_answer_lost),

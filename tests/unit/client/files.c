@@ -56,9 +56,7 @@ static void content_is(int folder, const char *name, const char *expected)
 
 static const char *inside(const struct place *place, const char *name)
 {
-    static char path[512];
-    snprintf(path, sizeof path, "%s/%s", place->path, name);
-    return path;
+    return path_inside(place->path, name);
 }
 
 /* ---- single files ---- */
@@ -214,11 +212,11 @@ static void test_secret_beside_others(void **state)
     struct fault f = {0};
     assert_int_equal(mkdirat(place->fd, "open", 0777), 0);
     assert_int_equal(file_put(inside(place, "open/key"), 0600, FILE_NEW, span_text("k"), &f), ERR_IO);
-    assert_int_equal(file_check_new(inside(place, "open/key"), &f), ERR_IO);
+    assert_int_equal(file_check(inside(place, "open/key"), 0600, FILE_NEW, &f), ERR_IO);
     assert_int_equal(file_put(inside(place, "open/crt"), 0644, FILE_NEW, span_text("c"), &f), OK);
-    assert_int_equal(file_check_new(inside(place, "key"), &f), OK);
+    assert_int_equal(file_check(inside(place, "key"), 0600, FILE_NEW, &f), OK);
     assert_int_equal(file_put(inside(place, "key"), 0600, FILE_NEW, span_text("k"), &f), OK);
-    assert_int_equal(file_check_new(inside(place, "key"), &f), ERR_CONFLICT);
+    assert_int_equal(file_check(inside(place, "key"), 0600, FILE_NEW, &f), ERR_CONFLICT);
 }
 
 /* ---- a set of files as one ---- */
@@ -243,6 +241,21 @@ static void test_set(void **state)
     content_is(place->fd, "set/tls.key", "two");
     content_is(place->fd, "set/tls.crt", "two");
     assert_int_not_equal(faccessat(place->fd, ".new-set", F_OK, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void test_set_and_strangers(void **state)
+{
+    const struct place *place = *state;
+    struct fault f = {0};
+    assert_int_equal(set_put(place->fd, "one", &f), OK);
+    file_write(place->path, "set/notes", 0600, "precious");
+    assert_int_equal(set_put(place->fd, "two", &f), ERR_CONFLICT);
+    assert_non_null(strstr(f.text, "set/notes\" would be lost"));
+    content_is(place->fd, "set/notes", "precious");
+    content_is(place->fd, "set/tls.key", "one");
+    assert_int_equal(unlinkat(place->fd, "set/notes", 0), 0);
+    assert_int_equal(set_put(place->fd, "two", &f), OK);
+    content_is(place->fd, "set/tls.key", "two");
 }
 
 static void test_set_and_links(void **state)
@@ -364,6 +377,7 @@ int main(void)
         IN_PLACE(test_links_in_the_path),
         IN_PLACE(test_secret_beside_others),
         IN_PLACE(test_set),
+        IN_PLACE(test_set_and_strangers),
         IN_PLACE(test_set_and_links),
         IN_PLACE(test_killed_writer),
         IN_PLACE(test_killed_careless_writer),

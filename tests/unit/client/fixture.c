@@ -35,6 +35,15 @@ void folder_drop(char *folder)
     free(folder);
 }
 
+const char *path_inside(const char *folder, const char *name)
+{
+    static char paths[4][512];
+    static size_t next;
+    char *path = paths[next++ % ARRAY_SIZE(paths)];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
 void file_write(const char *folder, const char *name, unsigned mode, const char *text)
 {
     char path[512];

@@ -14,6 +14,8 @@
 /* A new folder below /tmp, mode 0700; removed with all that is in it. */
 char *folder_make(void);
 void folder_drop(char *folder);
+/* "folder/name": good until the fourth call from here. */
+const char *path_inside(const char *folder, const char *name);
 void file_write(const char *folder, const char *name, unsigned mode, const char *text);
 
 /* ---- certificates, made with OpenSSL alone ---- */

@@ -8,14 +8,18 @@
 #include "ca/base/document.h"
 #include "tests/unit/client/fixture.h"
 
-static const struct column columns[] = {
-    {"SERIAL", "serial", false}, {"NODE", "place.node", false}, {"DNS", "dns", false}, {"SIZE", "size", true}};
+static const struct column columns[] = {{"SERIAL", "serial", false},
+                                        {"NODE", "place.node", false},
+                                        {"DNS", "dns", false},
+                                        {"SIZE", "size", true},
+                                        {"USES", "uses", true}};
 
 static json_t *list_make(void)
 {
-    json_t *list = json_pack("{s:[{s:s,s:{s:s},s:[s,s],s:i,s:b,s:n},{s:s,s:s}],s:n}", "items", "serial", "0cf1",
-                             "place", "node", "etcdone", "dns", "a", "b", "size", 7, "flag", 1, "nothing", "serial",
-                             "1e3", "text", "several\nlines: \"no\"\n", "next_cursor");
+    json_t *list =
+        json_pack("{s:[{s:s,s:{s:s},s:[s,s],s:i,s:[{s:s},{s:s}],s:b,s:n},{s:s,s:s}],s:n}", "items", "serial", "0cf1",
+                  "place", "node", "etcdone", "dns", "a", "b", "size", 7, "uses", "name", "n", "profile", "p", "flag",
+                  1, "nothing", "serial", "1e3", "text", "several\nlines: \"no\"\n", "next_cursor");
     assert_non_null(list);
     return list;
 }
@@ -54,7 +58,7 @@ static void test_text_forms(void **state)
         const char *expected;
     } cases[] = {
         {OUTPUT_TABLE, false, "SERIAL NODE    DNS\n0cf1   etcdone a,b\n1e3    -       -\n"},
-        {OUTPUT_WIDE, false, "SERIAL NODE    DNS SIZE\n0cf1   etcdone a,b 7\n1e3    -       -   -\n"},
+        {OUTPUT_WIDE, false, "SERIAL NODE    DNS SIZE USES\n0cf1   etcdone a,b 7    n,p\n1e3    -       -   -    -\n"},
         {OUTPUT_NAME, false, "0cf1\n1e3\n"},
         {OUTPUT_TABLE, true, "SERIAL 0cf1\nNODE   etcdone\nDNS    a,b\n"},
         {OUTPUT_NAME, true, "0cf1\n"},

@@ -40,18 +40,25 @@ static void test_secret_files(void **state)
         const char *content;
         mode_t mode, folder_mode;
         const char *expected; /* NULL: refused */
+        enum secret_kind kind;
     } cases[] = {
-        {"0123456789", 0600, 0700, "0123456789"},
-        {"0123456789\n", 0600, 0700, "0123456789"},
-        {"0123\n", 0400, 0755, "0123"},
-        {"", 0600, 0700, ""},
-        {"0123456789a", 0600, 0700, NULL},
-        {"0123456789\n\n", 0600, 0700, NULL},
-        {"0123", 0640, 0700, NULL},
-        {"0123", 0604, 0700, NULL},
-        {"0123", 0620, 0700, NULL},
-        {"0123", 0600, 0720, NULL},
-        {"0123", 0600, 0702, NULL},
+        {"0123456789", 0600, 0700, "0123456789", SECRET_FILE},
+        {"0123456789\n", 0600, 0700, "0123456789", SECRET_FILE},
+        {"0123\n", 0400, 0755, "0123", SECRET_FILE},
+        {"", 0600, 0700, "", SECRET_FILE},
+        {"0123456789a", 0600, 0700, NULL, SECRET_FILE},
+        {"0123456789\n\n", 0600, 0700, NULL, SECRET_FILE},
+        {"0123", 0640, 0700, NULL, SECRET_FILE},
+        {"0123", 0604, 0700, NULL, SECRET_FILE},
+        {"0123", 0620, 0700, NULL, SECRET_FILE},
+        {"0123", 0600, 0720, NULL, SECRET_FILE},
+        {"0123", 0600, 0702, NULL, SECRET_FILE},
+        {"0123", 0440, 0550, "0123", SECRET_CREDENTIAL},
+        {"0123", 0400, 0500, "0123", SECRET_CREDENTIAL},
+        {"0123", 0460, 0550, NULL, SECRET_CREDENTIAL},
+        {"0123", 0444, 0550, NULL, SECRET_CREDENTIAL},
+        {"0123", 0440, 0570, NULL, SECRET_CREDENTIAL},
+        {"0123", 0440, 0550, NULL, SECRET_FILE},
     };
     struct house house;
     char path[128];
@@ -62,7 +69,7 @@ static void test_secret_files(void **state)
         AUTO(secret) secret = {0};
         file_write(path, cases[i].content, cases[i].mode);
         assert_int_equal(chmod(house.folder, cases[i].folder_mode), 0);
-        enum err err = secret_read(path, 10, &secret, &f);
+        enum err err = secret_read(cases[i].kind, path, 10, &secret, &f);
         assert_int_equal(err == OK, cases[i].expected != NULL);
         if (cases[i].expected)
             assert_true(secret_is(&secret, cases[i].expected));
@@ -86,7 +93,7 @@ static void test_secret_not_regular(void **state)
     assert_int_equal(mkfifo(pipe_path, 0600), 0);
     const char *const paths[] = {link, pipe_path, house.folder, "/nonexistent/secret"};
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-        assert_fault(secret_read(paths[i], 100, &secret, &f), &f, CODE_IO);
+        assert_fault(secret_read(SECRET_FILE, paths[i], 100, &secret, &f), &f, CODE_IO);
     assert_null(secret.data);
     house_close(&house);
 }
@@ -280,6 +287,11 @@ static void test_credential(void **state)
     setenv("CREDENTIALS_DIRECTORY", house.folder, 1);
     assert_ok(seal_open(&config, house.state, &seal, &f), &f);
     seal_cleanup(&seal);
+    assert_int_equal(chmod(house.config.path, 0440), 0);
+    assert_ok(seal_open(&config, house.state, &seal, &f), &f);
+    seal_cleanup(&seal);
+    fault_clear(&f);
+    assert_fault(seal_open(&house.config, house.state, &seal, &f), &f, CODE_IO); /* the same file as a key file */
     struct seal_config outside = {.source = SEAL_CREDENTIAL, .path = "../seal.key"};
     assert_fault(seal_open(&outside, house.state, &seal, &f), &f, CODE_SEALED);
     struct seal_config none = {.source = SEAL_NONE};

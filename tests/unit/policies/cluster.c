@@ -285,9 +285,23 @@ static void warnings_are_given(void **state)
         {"  - {name: mastertwo, addresses: [192.0.2.52], roles: [control-plane]}\n", "", "one control plane"},
         {"controlPlaneEndpoint: 192.0.2.81:6443\n", "", "no controlPlaneEndpoint"},
     };
+    static const char stacked[] = "apiVersion: ensign/v1\nkind: Cluster\nname: lab\nkubernetesVersion: \"1.31\"\n"
+                                  "controlPlaneEndpoint: 192.0.2.81:6443\n"
+                                  "etcd: {topology: stacked, certificates: separate}\nnodes:\n"
+                                  "  - {name: one, addresses: [192.0.2.1], roles: [etcd, control-plane]}\n"
+                                  "  - {name: two, addresses: [192.0.2.2], roles: [etcd, control-plane]}\n"
+                                  "  - {name: three, addresses: [192.0.2.3], roles: [etcd, control-plane]}\n";
+    char text[2048];
+    struct fault f = {0};
+    AUTO(cluster) separate = {0};
+    AUTO(cluster) member = {0};
+    assert_ok(cluster_of(stacked, &separate, &f), &f);
+    assert_int_equal(separate.warnings_count, 0);
+    text_edit(stacked, "separate", "member", text, sizeof text);
+    assert_ok(cluster_of(text, &member, &f), &f);
+    assert_int_equal(member.warnings_count, 1);
+    assert_non_null(strstr(member.warnings[0], "kubeadm expects two"));
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        char text[2048];
-        struct fault f = {0};
         AUTO(cluster) cluster = {0};
         text_edit(text_right, cases[i].from, cases[i].to, text, sizeof text);
         assert_ok(cluster_of(text, &cluster, &f), &f);

@@ -166,10 +166,11 @@ static void everything_wrong_is_told_at_once(void **state)
     struct profile profile;
     assert_int_equal(profile_of("kind: x\nname: 1\nissuer: y\nrequesters: [z]\nlifetime: 1w\nq: 1\n", &profile, &f),
                      ERR_INPUT);
-    static const char *const says[] = {"\"apiVersion\" is missing", "\"x\" is none of",       "\"name\" must be",
-                                       "\"y\" is none of",          "\"z\" is none of",       "expected a duration",
-                                       "unknown key \"q\"",         "\"subject\" is missing", "\"keys\" is missing",
-                                       "\"backdate\" is missing"};
+    static const char *const says[] = {"\"apiVersion\" is missing", "\"x\", where \"Profile\" is expected",
+                                       "\"name\" must be",          "\"y\" is none of",
+                                       "\"z\" is none of",          "expected a duration",
+                                       "unknown key \"q\"",         "\"subject\" is missing",
+                                       "\"keys\" is missing",       "\"backdate\" is missing"};
     for (size_t i = 0; i < ARRAY_SIZE(says); i++)
         assert_says(&f, says[i]);
 }

@@ -2,37 +2,11 @@
 #ifndef ENSIGN_TESTS_UNIT_POLICIES_SUITE_H
 #define ENSIGN_TESTS_UNIT_POLICIES_SUITE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "policies/decide.h"
-
-/* The fault as one line, for messages and for looking for words. */
-static inline const char *line_of(const struct fault *f)
-{
-    static char line[16384];
-    fault_line(f, line, sizeof line);
-    return line;
-}
-
-static inline void assert_ok(enum err err, const struct fault *f)
-{
-    if (err != OK)
-        fail_msg("%s", line_of(f));
-}
-
-static inline void assert_says(const struct fault *f, const char *words)
-{
-    if (!strstr(line_of(f), words))
-        fail_msg("expected \"%s\" in: %s", words, line_of(f));
-}
+#include "tests/unit/base/suite.h"
 
 /* Whether one of the reasons stands there and says that. */
 static inline void assert_reason(const struct fault *f, const char *pointer, const char *words)

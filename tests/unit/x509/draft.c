@@ -15,32 +15,6 @@ AUTO_POINTER(X509_STORE_CTX, X509_STORE_CTX_free)
 static const int64_t start = FIXTURE_START, year_2049 = 2500000000, year_2060 = 2840140800;
 static const uint8_t serial[SERIAL_SIZE] = {0x0b, 1, 2, 3, 0x80};
 
-/* A P-256 CA and a draft of a leaf for the key of another CA; for the tests that break it. */
-static struct ca etcd_ca;
-
-static int setup(void **state)
-{
-    (void)state;
-    ca_make(KEY_ECDSA_P256, "etcd-ca", true, &etcd_ca);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    ca_cleanup(&etcd_ca);
-    return 0;
-}
-
-static X509 *openssl_parse(struct span der)
-{
-    const unsigned char *at = der.data;
-    X509 *x509 = d2i_X509(NULL, &at, (long)der.size);
-    assert_non_null(x509);
-    assert_ptr_equal(at, der.data + der.size);
-    return x509;
-}
-
 static int openssl_verify(struct span ca, struct span leaf, int purpose, int64_t now)
 {
     CLEANUP(X509_auto) X509 *issuer = openssl_parse(ca), *subject = openssl_parse(leaf);
@@ -357,5 +331,5 @@ int main(void)
         cmocka_unit_test(issuers),
         cmocka_unit_test(certificates_that_are_malformed),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, etcd_ca_setup, etcd_ca_teardown);
 }

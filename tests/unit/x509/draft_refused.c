@@ -7,32 +7,6 @@
 
 AUTO_POINTER(X509, X509_free)
 
-/* A P-256 CA and a draft of a leaf for the key of another CA; for the tests that break it. */
-static struct ca etcd_ca;
-
-static int setup(void **state)
-{
-    (void)state;
-    ca_make(KEY_ECDSA_P256, "etcd-ca", true, &etcd_ca);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    ca_cleanup(&etcd_ca);
-    return 0;
-}
-
-static X509 *openssl_parse(struct span der)
-{
-    const unsigned char *at = der.data;
-    X509 *x509 = d2i_X509(NULL, &at, (long)der.size);
-    assert_non_null(x509);
-    assert_ptr_equal(at, der.data + der.size);
-    return x509;
-}
-
 static void add_extension(X509 *x509, int nid, const char *value)
 {
     X509V3_CTX context;
@@ -386,5 +360,5 @@ int main(void)
         cmocka_unit_test(drafts_that_are_refused),
         cmocka_unit_test(every_bit),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, etcd_ca_setup, etcd_ca_teardown);
 }

@@ -140,6 +140,31 @@ void ca_cleanup(struct ca *ca)
     certificate_cleanup(&ca->certificate);
 }
 
+struct ca etcd_ca;
+
+int etcd_ca_setup(void **state)
+{
+    (void)state;
+    ca_make(KEY_ECDSA_P256, "etcd-ca", true, &etcd_ca);
+    return 0;
+}
+
+int etcd_ca_teardown(void **state)
+{
+    (void)state;
+    ca_cleanup(&etcd_ca);
+    return 0;
+}
+
+X509 *openssl_parse(struct span der)
+{
+    const unsigned char *at = der.data;
+    X509 *x509 = d2i_X509(NULL, &at, (long)der.size);
+    assert_non_null(x509);
+    assert_ptr_equal(at, der.data + der.size);
+    return x509;
+}
+
 void content_sign(const struct certificate_content *content, const struct ca *ca, const struct public_key *key,
                   struct certificate *ret_certificate)
 {

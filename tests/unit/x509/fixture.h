@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <openssl/x509.h>
 
 #include "ca/x509/certificate.h"
 #include "ca/x509/request.h"
@@ -24,6 +25,12 @@ EVP_PKEY *test_key(enum key_algorithm algorithm);
 
 /* Binary literal, NULs included. */
 #define RAW(literal) ((struct span){(const uint8_t *)(literal), sizeof(literal) - 1})
+
+/* Object identifiers, the content octets. */
+#define SAN_OID "\x55\x1d\x11"
+#define KEY_USAGE_OID "\x55\x1d\x0f"
+#define EXTENDED_OID "\x55\x1d\x25"
+#define BASIC_OID "\x55\x1d\x13"
 
 /* Appends one DER element. */
 void tlv(struct bytes *out, uint8_t tag, struct span content);
@@ -63,6 +70,14 @@ struct ca {
 };
 void ca_make(enum key_algorithm algorithm, const char *common_name, bool with_name, struct ca *ca);
 void ca_cleanup(struct ca *ca);
+
+/* A P-256 CA, made and freed by the set-up and the teardown of a suite. */
+extern struct ca etcd_ca;
+int etcd_ca_setup(void **state);
+int etcd_ca_teardown(void **state);
+
+/* What OpenSSL reads there; to be freed. */
+X509 *openssl_parse(struct span der);
 
 /* A server and client certificate for etcdone; its names are owned. */
 void leaf_content(struct certificate_content *content);

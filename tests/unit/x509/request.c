@@ -8,16 +8,6 @@
 #include "ca/x509/der.h"
 #include "tests/unit/x509/fixture.h"
 
-#define SAN_OID "\x55\x1d\x11"
-#define KEY_USAGE_OID "\x55\x1d\x0f"
-#define EXTENDED_OID "\x55\x1d\x25"
-#define BASIC_OID "\x55\x1d\x13"
-
-static EVP_PKEY *p256(void)
-{
-    return test_key(KEY_ECDSA_P256);
-}
-
 /* ---- good requests ---- */
 
 static void made_and_parsed(void **state)
@@ -96,7 +86,7 @@ static void no_subject_and_no_attributes(void **state)
     (void)state;
     AUTO(bytes) der = {0};
     AUTO(request) request = {0};
-    expect(request_make(p256(), &(struct distinguished_name){0}, NULL, &der, &fault), OK);
+    expect(request_make(test_key(KEY_ECDSA_P256), &(struct distinguished_name){0}, NULL, &der, &fault), OK);
     expect(request_parse(bytes_span(&der), &request, &fault), OK);
     assert_true(distinguished_name_empty(&request.subject) && alternative_names_empty(&request.names));
 }
@@ -231,7 +221,7 @@ static void extension_twice(void **state)
                      RAW("\x30\x03\x82\x01"
                          "b"));
     extension_request_append(&attributes, bytes_span(&list));
-    csr_make(p256(), &(struct csr){.attributes = bytes_span(&attributes)}, &der);
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){.attributes = bytes_span(&attributes)}, &der);
     expect_excess("twice", bytes_span(&der), "twice the extension 2.5.29.17");
 }
 
@@ -277,7 +267,7 @@ static void subjects(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         AUTO(bytes) subject = {0}, der = {0};
         tlv(&subject, 0x30, table[i].rdns);
-        csr_make(p256(), &(struct csr){.subject = bytes_span(&subject)}, &der);
+        csr_make(test_key(KEY_ECDSA_P256), &(struct csr){.subject = bytes_span(&subject)}, &der);
         expect_excess(table[i].label, bytes_span(&der), table[i].excess);
     }
 }
@@ -293,7 +283,7 @@ static void everything_is_told(void **state)
                          "a"));
     extension_append(&list, RAW("\x55\x1d\x1e"), true, RAW("\x30\0"));
     extension_request_append(&attributes, bytes_span(&list));
-    csr_make(p256(),
+    csr_make(test_key(KEY_ECDSA_P256),
              &(struct csr){.attributes = bytes_span(&attributes),
                            .subject = RAW("\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02"
                                           "DE")},
@@ -316,7 +306,7 @@ static void too_much_excess(void **state)
         bytes_clear(&list);
         extension_append(&list, RAW(SAN_OID), false, bytes_span(&names));
         extension_request_append(&attributes, bytes_span(&list));
-        csr_make(p256(), &(struct csr){.attributes = bytes_span(&attributes)}, &der);
+        csr_make(test_key(KEY_ECDSA_P256), &(struct csr){.attributes = bytes_span(&attributes)}, &der);
         enum err err = request_parse(bytes_span(&der), &request, &fault);
         if (count == REQUEST_EXCESS_MAX)
             expect(err, OK);

@@ -6,16 +6,6 @@
 #include "ca/x509/der.h"
 #include "tests/unit/x509/fixture.h"
 
-#define SAN_OID "\x55\x1d\x11"
-#define KEY_USAGE_OID "\x55\x1d\x0f"
-#define EXTENDED_OID "\x55\x1d\x25"
-#define BASIC_OID "\x55\x1d\x13"
-
-static EVP_PKEY *p256(void)
-{
-    return test_key(KEY_ECDSA_P256);
-}
-
 static void extensions_that_are_malformed(void **state)
 {
     (void)state;
@@ -107,7 +97,7 @@ static void attributes(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         AUTO(bytes) der = {0};
         AUTO(request) request = {0};
-        csr_make(p256(), &(struct csr){.attributes = table[i].attributes}, &der);
+        csr_make(test_key(KEY_ECDSA_P256), &(struct csr){.attributes = table[i].attributes}, &der);
         if (table[i].excess) {
             expect_excess(table[i].label, bytes_span(&der), table[i].excess[0] ? table[i].excess : NULL);
             continue;
@@ -124,7 +114,7 @@ static void password_is_not_shown(void **state)
     (void)state;
     AUTO(bytes) der = {0};
     AUTO(request) request = {0};
-    csr_make(p256(),
+    csr_make(test_key(KEY_ECDSA_P256),
              &(struct csr){.attributes = RAW("\x30\x14\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07\x31\x07\x0c\x05"
                                              "hush!")},
              &der);
@@ -188,7 +178,7 @@ static void another_signer(void **state)
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *other = NULL;
     expect(key_generate(KEY_ECDSA_P256, &other, &fault), OK);
     expect(key_spki(other, &spki, &fault), OK);
-    csr_make(p256(), &(struct csr){.spki = bytes_span(&spki)}, &der);
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){.spki = bytes_span(&spki)}, &der);
     expect_code(request_parse(bytes_span(&der), &request, &fault), CODE_PROOF_OF_POSSESSION);
 }
 
@@ -226,12 +216,12 @@ static void structure(void **state)
     };
     AUTO(bytes) good = {0};
     AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &good);
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){0}, &good);
     expect(request_parse(bytes_span(&good), &request, &fault), OK);
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         AUTO(bytes) der = {0};
         AUTO(request) bad = {0};
-        csr_make(p256(), &table[i], &der);
+        csr_make(test_key(KEY_ECDSA_P256), &table[i], &der);
         expect_code(request_parse(bytes_span(&der), &bad, &fault), CODE_MALFORMED_CSR);
     }
 }
@@ -241,7 +231,7 @@ static void cut_and_extended(void **state)
     (void)state;
     AUTO(bytes) good = {0}, longer = {0};
     AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &good);
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){0}, &good);
     for (size_t size = 0; size < good.size; size++)
         expect_code(request_parse(span(good.data, size), &request, &fault), CODE_MALFORMED_CSR);
     bytes_append_span(&longer, bytes_span(&good));
@@ -262,7 +252,7 @@ static void not_der(void **state)
     (void)state;
     AUTO(bytes) good = {0}, ber = {0};
     AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &good);
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){0}, &good);
     struct signed_object object;
     assert_true(signed_object_decode(bytes_span(&good), &object));
     size_t head = (size_t)(object.body.data - good.data);
@@ -303,7 +293,7 @@ static void pem(void **state)
     (void)state;
     AUTO(bytes) der = {0}, good = {0}, twice = {0}, label = {0};
     AUTO(request) request = {0};
-    csr_make(p256(), &(struct csr){0}, &der);
+    csr_make(test_key(KEY_ECDSA_P256), &(struct csr){0}, &der);
     pem_append(&good, "CERTIFICATE REQUEST", bytes_span(&der));
     pem_append(&label, "CERTIFICATE", bytes_span(&der));
     bytes_append_span(&twice, bytes_span(&good));
