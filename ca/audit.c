@@ -16,6 +16,14 @@ enum err audit_denial(struct ca *ca, const struct caller *caller, const char *wh
     return ledger_commit(ca->ledger, &change, f);
 }
 
+enum err audit_strangers(struct ca *ca, uint64_t refusals, struct fault *f)
+{
+    AUTO(change) change = {0};
+    event_begin(&change.event, "denied.unknown", "nobody");
+    bytes_appendf(&change.event, ",\"refusals\":%llu", (unsigned long long)refusals);
+    return ledger_commit(ca->ledger, &change, f);
+}
+
 struct each {
     bool (*visit)(void *context, uint64_t sequence, struct span leaf);
     void *context;

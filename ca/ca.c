@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ca/clusters.h"
+#include "ca/meta.h"
 
 /* The service's own CA lives longer than any cluster's: replacing it means visiting every node. */
 static const int64_t service_authority_lifetime_seconds = 20LL * 366 * 86400;
@@ -90,12 +91,10 @@ enum err ca_create(const char *path, struct signer *signer, const struct alterna
 
 static enum err row_load(struct store *store, const char *name, struct bytes *ret_row, struct fault *f)
 {
-    AUTO(bytes) key = {0};
-    key_meta(name, &key);
-    enum err err = store_get(store, bytes_span(&key), ret_row, NULL, f);
-    if (err == ERR_ABSENT)
+    TRY(meta_get(store, name, ret_row, f));
+    if (ret_row->size == 0)
         return fault_set(f, CODE_DAMAGED, "the database has no row \"%s\": it was not made by `ensignd init`", name);
-    return err;
+    return OK;
 }
 
 static enum err schema_check(struct store *store, struct fault *f)
@@ -166,6 +165,7 @@ void ca_close(struct ca *ca)
     profiles_cleanup(&ca->profiles);
     bytes_free(&ca->checkpoint.note);
     pthread_mutex_destroy(&ca->checkpoint.lock);
+    blocklist_cleanup(&ca->blocked_keys);
     sem_destroy(&ca->crypto);
     free(ca);
 }

@@ -6,6 +6,7 @@
 #include <semaphore.h>
 
 #include "ca/authority.h"
+#include "ca/blocklist.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
 #include "policies/decide.h"
@@ -19,6 +20,7 @@ struct ca {
     struct profiles profiles;
     struct service_record service;
     struct clusters *clusters;
+    struct blocklist blocked_keys; /* empty when opened; the caller may load it before others use the ca */
     struct {
         pthread_mutex_t lock;
         uint64_t size;
@@ -87,6 +89,8 @@ MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, struc
 /* Denials of known callers; unknown callers are counted elsewhere. Failing to log is an error of its own. */
 MUST_USE enum err audit_denial(struct ca *ca, const struct caller *caller, const char *what, const struct fault *why,
                                struct fault *f);
+/* One leaf for that many refusals of callers whom nobody knows: a leaf each would let them fill the disk. */
+MUST_USE enum err audit_strangers(struct ca *ca, uint64_t refusals, struct fault *f);
 /* Calls visit for leaves [from, to) that are durable. */
 MUST_USE enum err audit_each(struct ca *ca, uint64_t from, uint64_t to,
                              bool (*visit)(void *context, uint64_t sequence, struct span leaf), void *context,

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "ca/base/encode.h"
+#include "ca/meta.h"
 
 enum {
     FLUSH_ENTRIES = 1024,    /* written out at once when so many wait, */
@@ -278,16 +279,11 @@ static enum err catch_up(struct store *store, uint64_t *seen, uint64_t *ret_cert
 
 static enum err seen_load(struct store *store, uint64_t *ret_seen, struct fault *f)
 {
-    AUTO(bytes) key = {0};
     AUTO(bytes) row = {0};
-    key_meta("index", &key);
-    enum err err = store_get(store, bytes_span(&key), &row, NULL, f);
-    if (err == ERR_ABSENT) {
-        fault_clear(f);
-        *ret_seen = 0;
+    TRY(meta_get(store, "index", &row, f));
+    *ret_seen = 0;
+    if (row.size == 0)
         return OK;
-    }
-    TRY(err);
     struct unpack in = unpack_begin(bytes_span(&row));
     *ret_seen = unpack_u64(&in);
     return unpack_finish(&in, "the progress of the search indexes", f);

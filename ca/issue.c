@@ -64,7 +64,8 @@ static enum err request_decide(struct ca *ca, const struct issue_request *reques
 
 /* ---- tokens ---- */
 
-/* OK and result filled when this token got this profile for this key; ERR_ABSENT when it did not get the profile yet. */
+/* OK and result filled when this token got this profile for this key; ERR_ABSENT when it did not get the profile yet.
+ */
 static enum err token_use_find(struct ca *ca, const struct token_record *token, const struct request *csr,
                                struct issue_result *result, struct fault *f)
 {
@@ -106,8 +107,8 @@ static enum err token_use_add(struct change *change, struct token_record *token,
 
 /* ---- record, draft, event ---- */
 
-static void record_fill(const struct issue_request *request, const struct decision *decision,
-                        const struct request *csr, const struct timespec *now, struct certificate_record *record)
+static void record_fill(const struct issue_request *request, const struct decision *decision, const struct request *csr,
+                        const struct timespec *now, struct certificate_record *record)
 {
     serial_make(now->tv_sec, (uint32_t)now->tv_nsec, record->serial);
     strcpy(record->cluster, decision->cluster);
@@ -183,6 +184,8 @@ static enum err issue_decide(struct ca *ca, const struct issue_request *request,
         /* interrupted by a signal */
     }
     enum err err = request_parse_pem(request->csr_pem, csr, f);
+    if (err == OK)
+        err = blocklist_check(&ca->blocked_keys, &csr->public_key, f);
     if (err == OK)
         err = request_decide(ca, request, csr, result, f);
     sem_post(&ca->crypto);

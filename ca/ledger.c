@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "ca/base/encode.h"
+#include "ca/meta.h"
 
 enum {
     BATCH_MAX = 512,                   /* changes in one commit */
@@ -317,16 +318,11 @@ static enum err frontier_verify(struct store *store, const struct merkle_frontie
 
 static enum err frontier_load(struct store *store, struct merkle_frontier *ret_frontier, struct fault *f)
 {
-    AUTO(bytes) key = {0};
     AUTO(bytes) row = {0};
-    key_meta("log", &key);
-    enum err err = store_get(store, bytes_span(&key), &row, NULL, f);
-    if (err == ERR_ABSENT) {
-        fault_clear(f);
-        *ret_frontier = (struct merkle_frontier){0};
+    TRY(meta_get(store, "log", &row, f));
+    *ret_frontier = (struct merkle_frontier){0};
+    if (row.size == 0)
         return OK;
-    }
-    TRY(err);
     struct unpack in = unpack_begin(bytes_span(&row));
     merkle_frontier_unpack(&in, ret_frontier);
     return unpack_finish(&in, "the frontier of the audit log", f);

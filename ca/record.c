@@ -78,44 +78,13 @@ static enum err row_begin(struct span row, uint8_t version, const char *what, st
     return OK;
 }
 
-static void names_pack(const struct alternative_names *names, struct bytes *out)
-{
-    pack_u16(out, (uint16_t)names->dns_count);
-    for (size_t i = 0; i < names->dns_count; i++)
-        pack_text(out, names->dns[i]);
-    pack_u16(out, (uint16_t)names->addresses_count);
-    for (size_t i = 0; i < names->addresses_count; i++)
-        pack_span(out, span(names->addresses[i].data, names->addresses[i].size));
-}
-
-static enum err names_unpack(struct unpack *in, struct alternative_names *names, struct fault *f)
-{
-    for (size_t count = unpack_u16(in); count > 0 && !in->failed; count--) {
-        char name[DNS_NAME_MAX + 1];
-        unpack_text(in, name, sizeof name);
-        if (!in->failed)
-            TRY(alternative_names_add_dns(names, name, f));
-    }
-    for (size_t count = unpack_u16(in); count > 0 && !in->failed; count--) {
-        struct span data = unpack_span(in);
-        struct address address = {.size = (uint8_t)data.size};
-        if (data.size != 4 && data.size != 16)
-            in->failed = true;
-        else
-            memcpy(address.data, data.data, data.size);
-        if (!in->failed)
-            TRY(alternative_names_add_address(names, &address, f));
-    }
-    return OK;
-}
-
 void service_record_pack(const struct service_record *record, struct bytes *out)
 {
     pack_u8(out, SERVICE_VERSION);
     pack_text(out, record->origin);
     pack_fixed(out, SPAN_OF(record->log_public_key));
     pack_span(out, bytes_span(&record->log_blob));
-    names_pack(&record->names, out);
+    alternative_names_pack(&record->names, out);
     pack_i64(out, record->created_at);
 }
 
@@ -133,7 +102,7 @@ enum err service_record_unpack(struct span row, struct service_record *ret_recor
     unpack_text(&in, record.origin, sizeof record.origin);
     unpack_fixed(&in, record.log_public_key, sizeof record.log_public_key);
     TRY(bytes_copy(unpack_span(&in), &record.log_blob, f));
-    TRY(names_unpack(&in, &record.names, f));
+    TRY(alternative_names_unpack(&in, &record.names, f));
     record.created_at = unpack_i64(&in);
     TRY(unpack_finish(&in, "the service's row", f));
     *ret_record = record;

@@ -237,7 +237,6 @@ static enum err room_ensure_locked(struct store *store, uint64_t more, struct fa
         return fault_errno(f, "cannot examine the file of the store %s", store->path);
     if (disk.f_flag & ST_RDONLY)
         return fault_set(f, CODE_READ_ONLY, "the file system of the store %s is read-only", store->path);
-
     struct store_usage usage;
     store_usage(store, &usage);
     uint64_t used = usage.used_bytes, size = (uint64_t)status.st_size;
@@ -293,8 +292,7 @@ static enum err lock_conflict(int lock, const char *path, struct fault *f)
 static enum err folder_lock(struct store *store, int folder, struct fault *f)
 {
     int lock = openat(folder, FOLDER_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
-    store->folder_lock = lock;
-    if (lock < 0)
+    if ((store->folder_lock = lock) < 0)
         return fault_errno(f, "cannot open the lock file in %s", store->path);
     if (flock(lock, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK ? lock_conflict(lock, store->path, f)
@@ -394,8 +392,7 @@ static enum err header_read(const struct store *store, MDB_txn *txn, uint64_t *r
 static enum err transaction_begin(struct store *store, unsigned flags, MDB_txn **ret_txn, struct fault *f)
 {
     int error = mdb_txn_begin(store->env, NULL, flags, ret_txn);
-    if (error == MDB_PANIC)
-        store->stopped = true;
+    store->stopped |= error == MDB_PANIC;
     return lmdb_check(store, error, flags & MDB_RDONLY ? "read" : "write to", f);
 }
 
@@ -444,7 +441,6 @@ static enum err store_open_folder(struct store *store, const struct store_lmdb_o
     TRY(readers_allocate(folder, store->path, f));
     TRY(env_open(store, options, f));
     TRY(file_check(store, f));
-
     MDB_stat stat;
     TRY(lmdb_check(store, mdb_env_stat(store->env, &stat), "open", f));
     return options->create && stat.ms_entries == 0 ? store_create(store, folder, f) : store_load(store, f);
@@ -521,7 +517,6 @@ enum err store_scan(struct store *store, struct span from, struct span to, bool 
     CLEANUP(MDB_cursor_auto) MDB_cursor *cursor = NULL;
     TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
     TRY(lmdb_check(store, mdb_cursor_open(txn, store->rows, &cursor), "read", f));
-
     MDB_val key, stored;
     int error = cursor_start(cursor, from, to, backwards, &key, &stored);
     while (error == 0 && span_compare(val_span(&key), from) >= 0 && span_compare(val_span(&key), to) < 0) {

@@ -88,37 +88,6 @@ enum err result_unpack(struct unpack *in, struct fault *f)
 
 /* ---- make authority ---- */
 
-static void names_pack(const struct alternative_names *names, struct bytes *out)
-{
-    pack_u16(out, (uint16_t)names->dns_count);
-    for (size_t i = 0; i < names->dns_count; i++)
-        pack_text(out, names->dns[i]);
-    pack_u16(out, (uint16_t)names->addresses_count);
-    for (size_t i = 0; i < names->addresses_count; i++)
-        pack_span(out, span(names->addresses[i].data, names->addresses[i].size));
-}
-
-static enum err names_unpack(struct unpack *in, struct alternative_names *names, struct fault *f)
-{
-    for (uint16_t count = unpack_u16(in); count > 0 && !in->failed; count--) {
-        char name[DNS_NAME_MAX + 1];
-        unpack_text(in, name, sizeof name);
-        if (!in->failed)
-            TRY(alternative_names_add_dns(names, name, f));
-    }
-    for (uint16_t count = unpack_u16(in); count > 0 && !in->failed; count--) {
-        struct span data = unpack_span(in);
-        struct address address = {.size = (uint8_t)data.size};
-        if (data.size != 4 && data.size != 16) {
-            in->failed = true;
-            break;
-        }
-        memcpy(address.data, data.data, data.size);
-        TRY(alternative_names_add_address(names, &address, f));
-    }
-    return OK;
-}
-
 static void subject_pack(const struct distinguished_name *subject, struct bytes *out)
 {
     pack_text(out, subject->common_name);
@@ -145,7 +114,7 @@ void authority_request_pack(const struct authority_request *request, struct byte
     const struct certificate_content *content = &request->content;
     pack_u8(out, (uint8_t)request->algorithm);
     subject_pack(&content->subject, out);
-    names_pack(&content->names, out);
+    alternative_names_pack(&content->names, out);
     pack_u32(out, content->key_usage);
     pack_u32(out, content->extended_key_usage);
     pack_i64(out, content->not_before);
@@ -163,7 +132,7 @@ static enum err authority_request_read(struct unpack *in, struct authority_reque
     if (request->algorithm == KEY_NONE || request->algorithm >= KEY_ALGORITHM_COUNT)
         in->failed = true;
     subject_unpack(in, &content->subject);
-    TRY(names_unpack(in, &content->names, f));
+    TRY(alternative_names_unpack(in, &content->names, f));
     content->key_usage = unpack_u32(in);
     content->extended_key_usage = unpack_u32(in);
     content->not_before = unpack_i64(in);

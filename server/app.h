@@ -11,6 +11,7 @@ struct app {
     struct ca *ca;
     struct signer *signer;
     struct http_server *http;
+    _Atomic uint64_t strangers; /* refused callers whom nobody knows, since the last leaf about them */
     int control_fd; /* to the supervisor */
 };
 

@@ -130,10 +130,11 @@ static void constant_read(const struct node *root, const char *key, const char *
 
 static void config_read(const struct node *root, const char *folder, struct config *config)
 {
-    static const char *const keys[] = {"apiVersion", "kind", "state",  "listen", "seal",
-                                       "socket",     "log",  "limits", NULL};
+    static const char *const keys[] = {"apiVersion", "kind", "state",  "listen",      "seal",
+                                       "socket",     "log",  "limits", "blockedKeys", NULL};
     struct node state = node_get(root, "state"), listen = node_get(root, "listen"), seal = node_get(root, "seal");
     struct node socket = node_get(root, "socket"), log = node_get(root, "log"), limits = node_get(root, "limits");
+    struct node blocked = node_get(root, "blockedKeys");
     node_allow(root, keys);
     constant_read(root, "apiVersion", version_words);
     constant_read(root, "kind", kind_words);
@@ -146,6 +147,7 @@ static void config_read(const struct node *root, const char *folder, struct conf
     path_read(&socket, NODE_OPTIONAL, config->state, config->socket, sizeof config->socket);
     log_read(&log, &config->log_level);
     limits_read(&limits, config);
+    path_read(&blocked, NODE_OPTIONAL, folder, config->blocked_keys, sizeof config->blocked_keys);
 }
 
 enum err config_load(const char *path, struct config *ret_config, struct fault *f)

@@ -2,11 +2,13 @@
  *
  *     apiVersion: ensign/v1
  *     kind: Config
- *     state: /var/lib/ensign              # made by `ensignd init`; relative paths are relative to this file's folder
- *     listen: 0.0.0.0:8443               # ADDR:PORT, "[::]:8443" for IPv6; port 0 asks the kernel (written to
- * state/run/port) seal: {keyFile: /etc/ensign/seal.key}     # or passphraseFile: F, or credential: NAME socket:
- * run/ensignd.sock            # Unix socket for root, relative to state; default as here log: {level: info} # debug |
- * info | warning | error limits: {connections: 2000, connectionsPerAddress: 200}
+ *     state: /var/lib/ensign            # made by `ensignd init`; relative paths are relative to this file's folder
+ *     listen: 0.0.0.0:8443              # ADDR:PORT, "[::]:8443" for IPv6; port 0: the kernel chooses (state/run/port)
+ *     seal: {keyFile: /etc/ensign/seal.key}    # or passphraseFile: F, or credential: NAME
+ *     socket: run/ensignd.sock          # Unix socket for root, relative to state; default as here
+ *     log: {level: info}                # debug | info | warning | error
+ *     limits: {connections: 2000, connectionsPerAddress: 200}
+ *     blockedKeys: blocked-keys         # public keys that nobody may use (ca/blocklist.h); read at start
  */
 #ifndef ENSIGN_SERVER_CONFIG_H
 #define ENSIGN_SERVER_CONFIG_H
@@ -24,6 +26,7 @@ struct config {
     struct seal_config seal;
     enum log_level log_level;
     unsigned connections_max, connections_per_address_max;
+    char blocked_keys[4096]; /* path; empty: none */
 };
 
 MUST_USE enum err config_load(const char *path, struct config *ret_config, struct fault *f);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -94,6 +95,8 @@ static void answer_observe(struct app *app, const struct http_request *request, 
                            const struct fault *fault)
 {
     auth_denied(app, request, fault);
+    if (fault && fault->code == CODE_UNAUTHENTICATED)
+        app->strangers++;
     answer_log(request, status, seconds, fault);
     if (status >= 500)
         parts_restart(app);
@@ -156,6 +159,19 @@ static bool renewal_wait(struct server *server)
     return run;
 }
 
+/* ---- refusals of callers whom nobody knows ---- */
+
+/* One leaf for all of them, at the pace of the renewer: an hour, and when the server stops. */
+static void strangers_report(struct app *app)
+{
+    struct fault fault = {0};
+    uint64_t refusals = atomic_exchange(&app->strangers, 0);
+    if (refusals == 0 || audit_strangers(app->ca, refusals, &fault) == OK)
+        return;
+    app->strangers += refusals;
+    log_fault(LOG_LEVEL_ERROR, "refusals could not be written to the audit log", &fault);
+}
+
 static void *renewer_run(void *context)
 {
     struct server *server = context;
@@ -163,6 +179,7 @@ static void *renewer_run(void *context)
         struct fault fault = {0};
         if (tls_look(server, &fault) != OK)
             log_fault(LOG_LEVEL_ERROR, "the TLS certificate cannot be used", &fault);
+        strangers_report(&server->app);
     }
     return NULL;
 }
@@ -229,6 +246,8 @@ static enum err server_open(struct server *server, struct fault *f)
     TRY(signer_new(&server->app.signer, f));
     signer_receive(server);
     TRY(ca_open(server->serve->config->state, server->app.signer, &server->app.ca, f));
+    if (server->serve->config->blocked_keys[0])
+        TRY(blocklist_load(server->serve->config->blocked_keys, &server->app.ca->blocked_keys, f));
     TRY(http_open(server, f));
     errno = pthread_create(&server->renewer, NULL, renewer_run, server);
     return errno == 0 ? OK : fault_errno(f, "cannot start a thread");
@@ -255,6 +274,7 @@ static void server_close(struct server *server)
     renewer_tell(server, true);
     pthread_join(server->renewer, NULL);
     http_server_free(server->app.http);
+    strangers_report(&server->app);
     ca_close(server->app.ca);
     signer_free(server->app.signer);
 }

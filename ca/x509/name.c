@@ -395,3 +395,43 @@ enum err distinguished_name_decode(struct span der, struct distinguished_name *r
     *ret_name = name;
     return OK;
 }
+
+void alternative_names_pack(const struct alternative_names *names, struct bytes *out)
+{
+    pack_u16(out, (uint16_t)names->dns_count);
+    for (size_t i = 0; i < names->dns_count; i++)
+        pack_text(out, names->dns[i]);
+    pack_u16(out, (uint16_t)names->addresses_count);
+    for (size_t i = 0; i < names->addresses_count; i++)
+        pack_span(out, span(names->addresses[i].data, names->addresses[i].size));
+}
+
+static void address_unpack(struct unpack *in, struct address *ret_address)
+{
+    struct span data = unpack_span(in);
+    *ret_address = (struct address){.size = (uint8_t)data.size};
+    if (data.size == 4 || data.size == 16)
+        memcpy(ret_address->data, data.data, data.size);
+    else
+        in->failed = true;
+}
+
+enum err alternative_names_unpack(struct unpack *in, struct alternative_names *ret_names, struct fault *f)
+{
+    AUTO(alternative_names) names = {0};
+    for (uint16_t count = unpack_u16(in); count > 0 && !in->failed; count--) {
+        char name[DNS_NAME_MAX + 1];
+        unpack_text(in, name, sizeof name);
+        if (!in->failed)
+            TRY(alternative_names_add_dns(&names, name, f));
+    }
+    for (uint16_t count = unpack_u16(in); count > 0 && !in->failed; count--) {
+        struct address address;
+        address_unpack(in, &address);
+        if (!in->failed)
+            TRY(alternative_names_add_address(&names, &address, f));
+    }
+    *ret_names = names;
+    names = (struct alternative_names){0};
+    return OK;
+}

@@ -2,7 +2,7 @@
 #ifndef ENSIGN_CA_X509_NAME_H
 #define ENSIGN_CA_X509_NAME_H
 
-#include "ca/base/span.h"
+#include "ca/base/pack.h"
 
 enum {
     DNS_NAME_MAX = 253, /* RFC 1035 §2.3.4, as text */
@@ -52,6 +52,9 @@ bool alternative_names_has_address(const struct alternative_names *names, const 
 MUST_USE enum err alternative_names_copy(const struct alternative_names *source, struct alternative_names *ret_copy,
                                          struct fault *f);
 bool alternative_names_empty(const struct alternative_names *names);
+/* For stored rows and messages. A broken form marks `in` failed (unpack_finish) or is ERR_INPUT. */
+void alternative_names_pack(const struct alternative_names *names, struct bytes *out);
+MUST_USE enum err alternative_names_unpack(struct unpack *in, struct alternative_names *ret_names, struct fault *f);
 void alternative_names_cleanup(struct alternative_names *names);
 
 /* A subject or issuer as we issue it: O (in order) and CN, a PrintableString where its letters allow it, else a

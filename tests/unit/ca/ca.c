@@ -201,7 +201,8 @@ static void token_gives_each_profile_once_and_the_same_key_the_same_answer(void 
     assert_ok(certificate_authenticate(fixture->ca, bytes_span(&identity.record.certificate), &caller, &f), &f);
     assert_int_equal(caller.kind, REQUESTER_NODE);
     assert_string_equal(caller.node, "etcdtwo");
-    assert_int_equal(certificate_authenticate(fixture->ca, bytes_span(&first.record.certificate), &caller, &f), ERR_AUTH);
+    assert_int_equal(certificate_authenticate(fixture->ca, bytes_span(&first.record.certificate), &caller, &f),
+                     ERR_AUTH);
 }
 
 struct racer {
