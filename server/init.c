@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,12 @@ static enum err request_check(const struct init *init, struct making *making, st
                          init->listen, making->config.listen_host);
     for (size_t i = 0; i < init->names_count; i++)
         TRY(name_add(&making->names, init->names[i], f));
-    snprintf(making->origin, sizeof making->origin, "%.100s/ensign", init->names[0]);
+    /* Each log has an origin of its own, also where several services have the same name ("localhost"). */
+    uint8_t number[8];
+    char digits[2 * sizeof number + 1];
+    randombytes_buf(number, sizeof number);
+    hex_text(SPAN_OF(number), digits, sizeof digits);
+    snprintf(making->origin, sizeof making->origin, "%.100s/ensign/%s", init->names[0], digits);
     if (!log_origin_valid(making->origin))
         return fault_set(f, CODE_USAGE, "the first --name cannot name the audit log: \"%s\"", making->origin);
     return OK;

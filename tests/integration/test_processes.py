@@ -1,4 +1,5 @@
-"""The life of the processes: what they tell systemd, how they end, what starts them again, and their own certificate."""
+"""The life of the processes: what they tell systemd and the log, how they end, what starts them again, and the
+service's own certificate."""
 import datetime
 import hashlib
 import http.client
@@ -71,6 +72,14 @@ class Stopped(Case):
         wait_for('another signer', lambda: self.admin.get('/readyz')[0] == 200)
         self.assertNotEqual(self.world.service.pid('signer'), pid)
         self.issued(self.admin, der.request(Key()), node='etcdone')
+
+
+class Log(Case):
+    def test_token_in_the_place_of_its_id(self):
+        """The world looks for it in the log when it closes."""
+        token = self.world.new_token()
+        self.refused(self.admin, 'DELETE', '/v1/tokens/' + token.text(), 400, 'malformed')
+        self.refused(self.admin, 'GET', '/v1/' + token.text(), 404, 'not_found')
 
 
 class Killed(unittest.TestCase):

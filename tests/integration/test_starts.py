@@ -189,8 +189,8 @@ class BadInit(unittest.TestCase):
         short = self.service.folder / 'short.key'
         short.touch(mode=0o600)
         short.write_text('1234\n')
-        cases = [{'--name': 'Not A Name'}, {'--listen': 'nowhere'}, {'--listen': '127.0.0.1:99999'}, {'--listen': '127.0.0.1:0'},
-                 {'--seal-key-file': short}]
+        cases = [{'--name': 'Not A Name'}, {'--listen': 'nowhere'}, {'--listen': '127.0.0.1:99999'},
+                 {'--listen': '127.0.0.1:0'}, {'--seal-key-file': short}]
         for change in cases:
             with self.subTest(change):
                 self.init_fails(1, 2, **change)
