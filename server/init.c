@@ -280,7 +280,7 @@ static void summary_print(const struct init *init, const struct making *making)
            "\n"
            "Next:\n"
            "  ensignd --config %s/ensignd.yaml\n"
-           "  ensign --context %s/admin.context cluster create -f cluster.yaml\n",
+           "  ensign cluster create -f cluster.yaml --context %s/admin.context\n",
            url, making->state, making->seal.path, making->state, making->state);
 }
 
