@@ -35,11 +35,11 @@ enum err authority_make(struct signer *signer, const char *cluster, const char *
         i++;
     if (i == ARRAY_SIZE(purposes))
         return fault_set(f, CODE_INTERNAL, "no CA has the name \"%s\"", name);
-    AUTO(certificate_content) content = {.authority = true,
-                                         .key_usage =
-                                             USAGE_DIGITAL_SIGNATURE | USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN,
-                                         .not_before = now - backdate_seconds,
-                                         .not_after = now + lifetime_seconds};
+    AUTO(certificate_content)
+    content = {.authority = true,
+               .key_usage = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN,
+               .not_before = now - backdate_seconds,
+               .not_after = now + lifetime_seconds};
     strcpy(content.subject.common_name, purposes[i].common_name);
     TRY(alternative_names_add_dns(&content.names, purposes[i].common_name, f));
     struct grant grant = {.kind = GRANT_AUTHORITY,

@@ -84,8 +84,8 @@ enum err blocklist_load(const char *path, struct blocklist *ret_blocklist, struc
 
 enum err blocklist_check(const struct blocklist *blocklist, const struct public_key *key, struct fault *f)
 {
-    if (blocklist->count && bsearch(key->spki_sha256, blocklist->items, blocklist->count, sizeof *blocklist->items,
-                                    hash_compare))
+    if (blocklist->count &&
+        bsearch(key->spki_sha256, blocklist->items, blocklist->count, sizeof *blocklist->items, hash_compare))
         return fault_set(f, CODE_WEAK_KEY, "this public key is on the service's list of blocked keys: make a new key");
     return OK;
 }

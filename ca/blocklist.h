@@ -15,8 +15,7 @@ struct blocklist {
 
 /* ERR_INPUT with all wrong lines; ERR_IO when the file cannot be read. */
 MUST_USE enum err blocklist_load(const char *path, struct blocklist *ret_blocklist, struct fault *f);
-MUST_USE enum err blocklist_parse(struct span text, const char *name, struct blocklist *ret_blocklist,
-                                  struct fault *f);
+MUST_USE enum err blocklist_parse(struct span text, const char *name, struct blocklist *ret_blocklist, struct fault *f);
 /* ERR_INPUT (CODE_WEAK_KEY) when the key is listed. */
 MUST_USE enum err blocklist_check(const struct blocklist *blocklist, const struct public_key *key, struct fault *f);
 void blocklist_cleanup(struct blocklist *blocklist);

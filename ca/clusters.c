@@ -139,9 +139,8 @@ enum err cluster_find(struct ca *ca, const char *name, const struct cluster **re
     struct clusters *clusters = ca->clusters;
     pthread_rwlock_rdlock(&clusters->lock);
     size_t at = clusters_position(clusters, name);
-    const struct cluster *found = at < clusters->count && strcmp(clusters->items[at]->name, name) == 0
-                                      ? clusters->items[at]
-                                      : NULL;
+    const struct cluster *found =
+        at < clusters->count && strcmp(clusters->items[at]->name, name) == 0 ? clusters->items[at] : NULL;
     pthread_rwlock_unlock(&clusters->lock);
     if (!found)
         return fault_set(f, CODE_NOT_FOUND, "no cluster \"%.64s\"", name);
@@ -262,8 +261,8 @@ static enum err cluster_create_once(struct ca *ca, const struct caller *caller, 
     return cluster_find(ca, name, ret_cluster, f);
 }
 
-enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document,
-                        bool *ret_created, const struct cluster **ret_cluster, struct fault *f)
+enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document, bool *ret_created,
+                        const struct cluster **ret_cluster, struct fault *f)
 {
     struct cluster *cluster = NULL;
     TRY(cluster_new(document, &cluster, f));

@@ -30,8 +30,8 @@ struct certificate_query {
     const char *state;                    /* NULL, "valid", "expired", "revoked" */
     int64_t not_after_before;             /* 0, or only certificates that expire before this time */
     int64_t now;
-    size_t limit;                         /* 1..PAGE_MAX */
-    struct span cursor;                   /* empty, or ret_cursor of the page before */
+    size_t limit;       /* 1..PAGE_MAX */
+    struct span cursor; /* empty, or ret_cursor of the page before */
 };
 
 /* One page. In order of expiry when neither node, cluster nor profile is given but a state or not_after_before is; else

@@ -8,13 +8,13 @@ struct issue_request {
     struct caller caller;
     uint8_t token_id[TOKEN_ID_SIZE]; /* when caller.kind is REQUESTER_TOKEN */
     const char *profile;
-    const char *cluster;             /* CLUSTER_SERVICE for identities */
-    const char *node;                /* "" when none; a token's and a node's own may be left out */
-    const char *identity;            /* "" when none */
-    enum requester role;             /* of an identity, else 0 */
-    int64_t lifetime_seconds;        /* 0: the profile's */
+    const char *cluster;      /* CLUSTER_SERVICE for identities */
+    const char *node;         /* "" when none; a token's and a node's own may be left out */
+    const char *identity;     /* "" when none */
+    enum requester role;      /* of an identity, else 0 */
+    int64_t lifetime_seconds; /* 0: the profile's */
     struct span csr_pem;
-    bool dry_run;                    /* decide only: nothing is signed, stored or logged */
+    bool dry_run; /* decide only: nothing is signed, stored or logged */
 };
 
 struct issue_result {

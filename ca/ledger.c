@@ -11,7 +11,7 @@
 #include "ca/meta.h"
 
 enum {
-    BATCH_MAX = 512,                   /* changes in one commit */
+    BATCH_MAX = 512,                    /* changes in one commit */
     TAIL_VERIFIED_LEAVES_MAX = 1 << 16, /* at start */
 };
 
@@ -50,8 +50,8 @@ static void key_keep(void *key)
     (void)key; /* the tree borrows its keys */
 }
 
-static enum err expectation_check(struct ledger *ledger, const struct bytes *key, uint64_t revision, void *const *written,
-                                  struct fault *f)
+static enum err expectation_check(struct ledger *ledger, const struct bytes *key, uint64_t revision,
+                                  void *const *written, struct fault *f)
 {
     if (tfind(key, written, key_compare))
         return fault_set(f, CODE_CONFLICT, "changed at the same time by another request; try again");

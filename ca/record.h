@@ -40,8 +40,8 @@ void key_prefix_end(char letter, struct bytes *out);
 struct service_record {
     char origin[LOG_ORIGIN_MAX + 1];
     uint8_t log_public_key[LOG_PUBLIC_KEY_SIZE];
-    struct bytes log_blob;                 /* sealed */
-    struct alternative_names names;        /* of --name */
+    struct bytes log_blob;          /* sealed */
+    struct alternative_names names; /* of --name */
     int64_t created_at;
 };
 
@@ -49,8 +49,8 @@ struct authority_record {
     char cluster[CLUSTER_NAME_MAX + 1];
     char name[AUTHORITY_NAME_MAX + 1];
     uint32_t generation;
-    struct bytes blob;                     /* sealed */
-    struct bytes certificate;              /* DER */
+    struct bytes blob;        /* sealed */
+    struct bytes certificate; /* DER */
     int64_t created_at;
 };
 
@@ -79,17 +79,17 @@ struct token_record {
 
 struct certificate_record {
     uint8_t serial[SERIAL_SIZE];
-    char cluster[CLUSTER_NAME_MAX + 1];    /* CLUSTER_SERVICE for identities and the service's own */
+    char cluster[CLUSTER_NAME_MAX + 1]; /* CLUSTER_SERVICE for identities and the service's own */
     char authority[AUTHORITY_NAME_MAX + 1];
-    char node[DNS_NAME_MAX + 1];           /* or empty */
+    char node[DNS_NAME_MAX + 1]; /* or empty */
     char profile[PROFILE_NAME_MAX + 1];
-    char identity[DNS_NAME_MAX + 1];       /* of a person or program, or empty */
-    enum requester role;                   /* what it may do as a client of this service; 0: nothing */
-    char requested_by[DNS_NAME_MAX + 32];  /* "token 4f3a…", "admin root" */
+    char identity[DNS_NAME_MAX + 1];      /* of a person or program, or empty */
+    enum requester role;                  /* what it may do as a client of this service; 0: nothing */
+    char requested_by[DNS_NAME_MAX + 32]; /* "token 4f3a…", "admin root" */
     int64_t issued_at, not_before, not_after, revoked_at;
     uint8_t spki_sha256[SHA256_SIZE];
-    uint64_t log_sequence;                 /* of its audit leaf */
-    struct bytes certificate;              /* DER */
+    uint64_t log_sequence;    /* of its audit leaf */
+    struct bytes certificate; /* DER */
 };
 
 void service_record_pack(const struct service_record *record, struct bytes *out);

@@ -12,7 +12,7 @@ struct app {
     struct signer *signer;
     struct http_server *http;
     _Atomic uint64_t strangers; /* refused callers whom nobody knows, since the last leaf about them */
-    int control_fd; /* to the supervisor */
+    int control_fd;             /* to the supervisor */
 };
 
 /* The name of the admin on the Unix socket; no other identity may have it. */

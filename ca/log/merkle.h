@@ -12,7 +12,7 @@ struct merkle_hash {
 };
 
 struct merkle_frontier {
-    uint64_t size; /* leaves */
+    uint64_t size;                                /* leaves */
     struct merkle_hash hashes[MERKLE_LEVELS_MAX]; /* one for each bit set in size, the largest subtree first */
 };
 

@@ -5,15 +5,15 @@
 #include <stddef.h>
 
 enum usage { /* the bit numbers of the KeyUsage BIT STRING */
-    USAGE_DIGITAL_SIGNATURE = 1 << 0,
-    USAGE_NON_REPUDIATION = 1 << 1,
-    USAGE_KEY_ENCIPHERMENT = 1 << 2,
-    USAGE_DATA_ENCIPHERMENT = 1 << 3,
-    USAGE_KEY_AGREEMENT = 1 << 4,
-    USAGE_KEY_CERT_SIGN = 1 << 5,
-    USAGE_CRL_SIGN = 1 << 6,
-    USAGE_ENCIPHER_ONLY = 1 << 7,
-    USAGE_DECIPHER_ONLY = 1 << 8,
+             USAGE_DIGITAL_SIGNATURE = 1 << 0,
+             USAGE_NON_REPUDIATION = 1 << 1,
+             USAGE_KEY_ENCIPHERMENT = 1 << 2,
+             USAGE_DATA_ENCIPHERMENT = 1 << 3,
+             USAGE_KEY_AGREEMENT = 1 << 4,
+             USAGE_KEY_CERT_SIGN = 1 << 5,
+             USAGE_CRL_SIGN = 1 << 6,
+             USAGE_ENCIPHER_ONLY = 1 << 7,
+             USAGE_DECIPHER_ONLY = 1 << 8,
 };
 
 enum extended_usage {

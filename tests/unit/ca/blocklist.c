@@ -48,9 +48,9 @@ static void wrong_lines_are_all_named(void **state)
     (void)state;
     struct fault f = {0};
     AUTO(blocklist) blocklist = {0};
-    assert_int_equal(blocklist_parse(span_text("abc\n" ONES "\n" ONES "0\n" ZEROS " x\nzz" ONES "\n"), "blocked",
-                                     &blocklist, &f),
-                     ERR_INPUT);
+    assert_int_equal(
+        blocklist_parse(span_text("abc\n" ONES "\n" ONES "0\n" ZEROS " x\nzz" ONES "\n"), "blocked", &blocklist, &f),
+        ERR_INPUT);
     assert_int_equal(f.reasons_count, 4);
     assert_string_equal(f.reasons[0].pointer, "blocked:1:1");
     assert_string_equal(f.reasons[1].pointer, "blocked:3:1");

@@ -7,7 +7,7 @@
 #include "ca/issue.h"
 
 struct fixture {
-    char folder[64];    /* removed at the end */
+    char folder[64]; /* removed at the end */
     char database[80];
     pid_t signer_pid;
     struct signer *signer;
