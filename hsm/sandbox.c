@@ -76,6 +76,15 @@ enum err sandbox_privileges(struct fault *f)
 
 /* ---- system calls ---- */
 
+/* What the run-time of a sanitizer does besides. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZER
+#endif
+#endif
+
 static const int calls[] = {
     /* the channel */
     SCMP_SYS(recvfrom),
@@ -109,14 +118,11 @@ static const int calls[] = {
     SCMP_SYS(exit_group),
     SCMP_SYS(writev),
     SCMP_SYS(rt_sigaction),
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define ADDRESS_SANITIZER 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(ADDRESS_SANITIZER)
+#ifdef SANITIZER
     SCMP_SYS(sigaltstack),
     SCMP_SYS(prctl),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(clock_nanosleep),
 #endif
 };
 

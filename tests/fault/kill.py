@@ -50,7 +50,8 @@ class Disk:
         run('mount', '-o', 'loop', self.image, self.folder)
 
     def unmount(self):
-        run('umount', self.folder)
+        """A child that the supervisor started in its last moment may need another one to die."""
+        wait_for('the file system to be free', lambda: run('umount', self.folder, check=False).returncode == 0)
 
     def cut_power(self):
         fd = os.open(self.folder, os.O_RDONLY)
