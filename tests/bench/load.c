@@ -1,0 +1,329 @@
+/* load: issues certificates as fast as the service answers, over N TLS connections, and prints what came of it as JSON.
+ *
+ *     load --port P --context FILE --cluster C --node N --profile P --connections N --seconds S [--reconnect]
+ *
+ * Every request has another key; requests are made beforehand. With --reconnect each request has a connection of its
+ * own. The limits of the machine (P-256 verify and sign, fdatasync) are measured by `load --limits FOLDER`. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ca/base/encode.h"
+#include "ca/x509/request.h"
+
+enum { CONNECTIONS_MAX = 1024, REQUESTS_MAX = 20000, SAMPLES_MAX = 200000, ANSWER_MAX = 65536 };
+
+struct options {
+    int port, connections, seconds;
+    const char *context, *cluster, *node, *profile, *limits;
+    bool reconnect;
+};
+
+struct worker {
+    pthread_t thread;
+    float *milliseconds;
+    size_t count, failed;
+};
+
+static struct options options = {.connections = 1, .seconds = 3};
+static SSL_CTX *tls;
+static struct bytes requests[REQUESTS_MAX]; /* whole HTTP requests */
+static size_t requests_count;
+static atomic_size_t next_request;
+static atomic_bool stopping;
+
+static void stop(const char *what)
+{
+    fprintf(stderr, "load: %s\n", what);
+    exit(1);
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* ---- requests ---- */
+
+static void request_prepare(struct bytes *out)
+{
+    struct fault f = {0};
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
+    AUTO(bytes) der = {0};
+    AUTO(bytes) pem = {0};
+    struct distinguished_name subject = {0};
+    if (key_generate(KEY_ECDSA_P256, &key, &f) != OK || request_make(key, &subject, NULL, &der, &f) != OK)
+        stop(f.text);
+    pem_append(&pem, "CERTIFICATE REQUEST", bytes_span(&der));
+    json_t *body =
+        json_pack("{s:s, s:s, s:s}", "profile", options.profile, "node", options.node, "csr", bytes_text(&pem));
+    char *text = json_dumps(body, JSON_COMPACT);
+    bytes_appendf(out,
+                  "POST /v1/clusters/%s/certificates HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                  "Content-Length: %zu\r\n%s\r\n%s",
+                  options.cluster, strlen(text), options.reconnect ? "Connection: close\r\n" : "", text);
+    free(text);
+    json_decref(body);
+}
+
+static void identity_load(void)
+{
+    json_t *context = json_load_file(options.context, 0, NULL);
+    const char *certificate = json_string_value(json_object_get(context, "certificate"));
+    const char *key = json_string_value(json_object_get(context, "key"));
+    if (!certificate || !key)
+        stop("the context file has no certificate and key");
+    BIO *bio = BIO_new_mem_buf(certificate, -1);
+    X509 *x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    bio = BIO_new_mem_buf(key, -1);
+    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    tls = SSL_CTX_new(TLS_client_method());
+    if (!tls || SSL_CTX_use_certificate(tls, x509) != 1 || SSL_CTX_use_PrivateKey(tls, pkey) != 1)
+        stop("the identity cannot be used");
+    X509_free(x509);
+    EVP_PKEY_free(pkey);
+    json_decref(context);
+}
+
+/* ---- a connection ---- */
+
+static SSL *connection_open(void)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        stop("cannot connect");
+    SSL *ssl = SSL_new(tls);
+    SSL_set_fd(ssl, fd);
+    if (SSL_connect(ssl) != 1)
+        stop("no TLS");
+    return ssl;
+}
+
+static void connection_close(SSL *ssl)
+{
+    int fd = SSL_get_fd(ssl);
+    SSL_free(ssl);
+    close(fd);
+}
+
+/* Reads one whole answer; its status, or 0. */
+static int answer_read(SSL *ssl)
+{
+    char answer[ANSWER_MAX];
+    size_t size = 0, wanted = 0;
+    while (wanted == 0 || size < wanted) {
+        int got = SSL_read(ssl, answer + size, (int)(sizeof answer - 1 - size));
+        if (got <= 0)
+            return 0;
+        size += (size_t)got;
+        answer[size] = '\0';
+        const char *end = strstr(answer, "\r\n\r\n"), *length = strcasestr(answer, "\r\nContent-Length: ");
+        if (end && length)
+            wanted = (size_t)(end + 4 - answer) + strtoul(length + 18, NULL, 10);
+    }
+    return atoi(answer + strlen("HTTP/1.1 "));
+}
+
+static bool exchange(SSL *ssl)
+{
+    const struct bytes *request = &requests[atomic_fetch_add(&next_request, 1) % requests_count];
+    return SSL_write(ssl, request->data, (int)request->size) > 0 && answer_read(ssl) == 201;
+}
+
+static void *worker_run(void *context)
+{
+    struct worker *worker = context;
+    SSL *ssl = options.reconnect ? NULL : connection_open();
+    while (!atomic_load(&stopping) && worker->count < SAMPLES_MAX) {
+        double begin = seconds_now();
+        if (options.reconnect)
+            ssl = connection_open();
+        if (!exchange(ssl))
+            worker->failed++;
+        if (options.reconnect)
+            connection_close(ssl);
+        worker->milliseconds[worker->count++] = (float)((seconds_now() - begin) * 1000);
+    }
+    if (!options.reconnect)
+        connection_close(ssl);
+    return NULL;
+}
+
+/* ---- limits ---- */
+
+static double rate_of(void (*once)(void *), void *context)
+{
+    double begin = seconds_now();
+    size_t count = 0;
+    do {
+        for (int i = 0; i < 20; i++)
+            once(context);
+        count += 20;
+    } while (seconds_now() - begin < 1);
+    return (double)count / (seconds_now() - begin);
+}
+
+struct p256 {
+    EVP_PKEY *key;
+    unsigned char signature[80];
+    size_t size;
+};
+
+static void p256_sign(void *context)
+{
+    struct p256 *p256 = context;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    p256->size = sizeof p256->signature;
+    if (EVP_DigestSignInit(digest, NULL, EVP_sha256(), NULL, p256->key) != 1 ||
+        EVP_DigestSign(digest, p256->signature, &p256->size, (const unsigned char *)"ensign", 6) != 1)
+        stop("cannot sign");
+    EVP_MD_CTX_free(digest);
+}
+
+static void p256_verify(void *context)
+{
+    struct p256 *p256 = context;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    if (EVP_DigestVerifyInit(digest, NULL, EVP_sha256(), NULL, p256->key) != 1 ||
+        EVP_DigestVerify(digest, p256->signature, p256->size, (const unsigned char *)"ensign", 6) != 1)
+        stop("cannot verify");
+    EVP_MD_CTX_free(digest);
+}
+
+static void sync_write(void *context)
+{
+    int fd = *(int *)context;
+    char page[4096] = {0};
+    if (pwrite(fd, page, sizeof page, 0) != sizeof page || fdatasync(fd) != 0)
+        stop("cannot write");
+}
+
+static void limits_print(void)
+{
+    char path[4096];
+    struct fault f = {0};
+    struct p256 p256 = {0};
+    snprintf(path, sizeof path, "%s/limits", options.limits);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || key_generate(KEY_ECDSA_P256, &p256.key, &f) != OK)
+        stop("cannot measure here");
+    double sign = rate_of(p256_sign, &p256), verify = rate_of(p256_verify, &p256), sync = rate_of(sync_write, &fd);
+    printf("{\"sign\": %.0f, \"verify\": %.0f, \"fdatasync\": %.0f}\n", sign, verify, sync);
+    EVP_PKEY_free(p256.key);
+    close(fd);
+    unlink(path);
+}
+
+/* ---- main ---- */
+
+static int float_compare(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static void result_print(const struct worker *workers, double seconds)
+{
+    size_t count = 0, failed = 0;
+    float *all = calloc((size_t)options.connections, SAMPLES_MAX * sizeof *all);
+    for (int i = 0; all && i < options.connections; i++) {
+        memcpy(all + count, workers[i].milliseconds, workers[i].count * sizeof *all);
+        count += workers[i].count;
+        failed += workers[i].failed;
+    }
+    if (!all || count == 0)
+        stop("nothing was answered");
+    qsort(all, count, sizeof *all, float_compare);
+    printf("{\"count\": %zu, \"failed\": %zu, \"seconds\": %.3f, \"p50\": %.2f, \"p99\": %.2f}\n", count, failed,
+           seconds, (double)all[count / 2], (double)all[count * 99 / 100]);
+    free(all);
+}
+
+static void load_run(void)
+{
+    static struct worker workers[CONNECTIONS_MAX];
+    identity_load();
+    requests_count = (size_t)options.seconds * 4000 < REQUESTS_MAX ? (size_t)options.seconds * 4000 : REQUESTS_MAX;
+    for (size_t i = 0; i < requests_count; i++)
+        request_prepare(&requests[i]);
+    double begin = seconds_now();
+    for (int i = 0; i < options.connections; i++) {
+        workers[i].milliseconds = calloc(SAMPLES_MAX, sizeof(float));
+        if (!workers[i].milliseconds || pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]) != 0)
+            stop("cannot start a thread");
+    }
+    sleep((unsigned)options.seconds);
+    atomic_store(&stopping, true);
+    for (int i = 0; i < options.connections; i++)
+        pthread_join(workers[i].thread, NULL);
+    result_print(workers, seconds_now() - begin);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"port", required_argument, NULL, 'p'},    {"context", required_argument, NULL, 'x'},
+        {"cluster", required_argument, NULL, 'c'}, {"node", required_argument, NULL, 'n'},
+        {"profile", required_argument, NULL, 'f'}, {"connections", required_argument, NULL, 'k'},
+        {"seconds", required_argument, NULL, 's'}, {"reconnect", no_argument, NULL, 'r'},
+        {"limits", required_argument, NULL, 'l'},  {0},
+    };
+    for (int letter; (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
+        switch (letter) {
+        case 'p':
+            options.port = atoi(optarg);
+            break;
+        case 'x':
+            options.context = optarg;
+            break;
+        case 'c':
+            options.cluster = optarg;
+            break;
+        case 'n':
+            options.node = optarg;
+            break;
+        case 'f':
+            options.profile = optarg;
+            break;
+        case 'k':
+            options.connections = atoi(optarg);
+            break;
+        case 's':
+            options.seconds = atoi(optarg);
+            break;
+        case 'r':
+            options.reconnect = true;
+            break;
+        case 'l':
+            options.limits = optarg;
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (options.connections < 1 || options.connections > CONNECTIONS_MAX)
+        return 2;
+    if (options.limits)
+        limits_print();
+    else
+        load_run();
+    return 0;
+}
