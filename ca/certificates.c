@@ -39,11 +39,11 @@ static enum err record_authenticate(const struct certificate_record *record, str
 
 enum err certificate_authenticate(struct ca *ca, struct span der, struct caller *ret_caller, struct fault *f)
 {
-    AUTO(certificate) certificate = {0};
+    uint8_t serial[SERIAL_SIZE];
     AUTO(certificate_record) record = {0};
-    enum err err = certificate_parse(der, &certificate, f);
+    enum err err = certificate_serial(der, serial, f);
     if (err == OK)
-        err = certificate_get(ca, certificate.body.serial, &record, f);
+        err = certificate_get(ca, serial, &record, f);
     if (err == ERR_INPUT || err == ERR_ABSENT) {
         fault_clear(f);
         return fault_set(f, CODE_UNAUTHENTICATED, "this certificate is no identity of this service");

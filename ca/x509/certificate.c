@@ -23,13 +23,31 @@ enum err certificate_parse(struct span der, struct certificate *ret_certificate,
     TRY(draft_parse(object.body, &certificate.body, f));
     if (!span_equal(object.algorithm, certificate.body.signature_algorithm))
         return fault_set(f, CODE_MALFORMED, "a certificate with two signature algorithms (RFC 5280 §4.1.1.2)");
-    TRY(public_key_parse(certificate.body.spki, &certificate.public_key, f));
+    TRY(public_key_read(certificate.body.spki, &certificate.public_key, f));
     certificate.body_der = object.body;
     certificate.signature = object.signature;
     crypto_hash_sha256(certificate.sha256, whole.data, whole.size);
     *ret_certificate = certificate;
     certificate = (struct certificate){0};
     return OK;
+}
+
+enum err certificate_serial(struct span der, uint8_t ret_serial[SERIAL_SIZE], struct fault *f)
+{
+    static const uint8_t before[] = {0xa0, 3, 2, 1, 2, V_ASN1_INTEGER, SERIAL_SIZE}; /* [0] version 3; serial */
+    struct signed_object object;
+    long size = 0;
+    int tag, class;
+    if (signed_object_decode(der, &object)) {
+        const unsigned char *at = object.body.data;
+        ASN1_get_object(&at, &size, &tag, &class, (long)object.body.size);
+        struct span content = span(at, (size_t)size);
+        if (span_starts(content, SPAN_OF(before)) && content.size > sizeof before + SERIAL_SIZE) {
+            memcpy(ret_serial, at + sizeof before, SERIAL_SIZE);
+            return OK;
+        }
+    }
+    return fault_set(f, CODE_MALFORMED, "not a certificate with a serial of %d bytes", SERIAL_SIZE);
 }
 
 enum err certificate_parse_pem(struct span pem, struct certificate *ret_certificate, struct fault *f)

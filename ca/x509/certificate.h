@@ -12,9 +12,12 @@ struct certificate {
     uint8_t sha256[SHA256_SIZE]; /* of the whole DER: Kubernetes' X509SHA256 */
 };
 
-/* A certificate of the kind that Ensign issues (see draft_parse). der is copied. */
+/* A certificate of the kind that Ensign issues (see draft_parse). der is copied. Its key is read, not judged: that was
+ * done when it was asked for. */
 MUST_USE enum err certificate_parse(struct span der, struct certificate *ret_certificate, struct fault *f);
 MUST_USE enum err certificate_parse_pem(struct span pem, struct certificate *ret_certificate, struct fault *f);
+/* Only the serial, of 20 bytes: where to look up what the certificate says it is. ERR_INPUT. */
+MUST_USE enum err certificate_serial(struct span der, uint8_t ret_serial[SERIAL_SIZE], struct fault *f);
 void certificate_cleanup(struct certificate *certificate);
 
 /* Issued by this CA: name, key identifier and signature match, the issuer is a CA that may sign certificates, and both

@@ -320,6 +320,39 @@ static void certificates_that_are_malformed(void **state)
     expect_code(certificate_parse(bytes_span(&other), &certificate, &fault), CODE_MALFORMED);
 }
 
+/* As any library makes it: version 3, but a serial of one byte. */
+static void foreign_certificate(struct bytes *out)
+{
+    X509 *foreign = X509_new();
+    unsigned char *der = NULL;
+    assert_non_null(foreign);
+    assert_true(X509_set_version(foreign, 2) && ASN1_INTEGER_set(X509_get_serialNumber(foreign), 1) &&
+                X509_gmtime_adj(X509_getm_notBefore(foreign), 0) && X509_gmtime_adj(X509_getm_notAfter(foreign), 60) &&
+                X509_set_pubkey(foreign, test_key(KEY_ECDSA_P256)) &&
+                X509_sign(foreign, test_key(KEY_ECDSA_P256), EVP_sha256()) > 0);
+    int size = i2d_X509(foreign, &der);
+    assert_true(size > 0);
+    bytes_append(out, der, (size_t)size);
+    OPENSSL_free(der);
+    X509_free(foreign);
+}
+
+static void serial_of_a_certificate(void **state)
+{
+    (void)state;
+    uint8_t found[SERIAL_SIZE], untouched[SERIAL_SIZE] = {0};
+    AUTO(bytes) foreign = {0};
+    struct span good = bytes_span(&etcd_ca.certificate.der);
+    expect(certificate_serial(good, found, &fault), OK);
+    assert_memory_equal(found, etcd_ca.certificate.body.serial, SERIAL_SIZE);
+    memset(found, 0, sizeof found);
+    for (size_t size = 0; size < good.size; size++)
+        expect_code(certificate_serial(span(good.data, size), found, &fault), CODE_MALFORMED);
+    foreign_certificate(&foreign);
+    expect_code(certificate_serial(bytes_span(&foreign), found, &fault), CODE_MALFORMED);
+    assert_memory_equal(found, untouched, SERIAL_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +363,7 @@ int main(void)
         cmocka_unit_test(content_that_no_decision_makes),
         cmocka_unit_test(issuers),
         cmocka_unit_test(certificates_that_are_malformed),
+        cmocka_unit_test(serial_of_a_certificate),
     };
     return cmocka_run_group_tests(tests, etcd_ca_setup, etcd_ca_teardown);
 }
