@@ -8,7 +8,7 @@
 enum {
     CONNECTIONS_DEFAULT = 2000,
     CONNECTIONS_PER_ADDRESS_DEFAULT = 200,
-    CONNECTIONS_MAX = 50000,
+    CONNECTIONS_MAX = 4000, /* a connection has a thread, and the store has 4096 readers */
 };
 
 static const char *const level_words[] = {"debug", "info", "warning", "error", NULL};
