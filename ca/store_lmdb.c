@@ -32,6 +32,7 @@ enum {
     PID_TEXT_SIZE = 24,
 };
 
+#define RESTORE ": restore the state folder from a backup" /* the remedy of all damage */
 #define MIB ((uint64_t)1 << 20)
 #define MAP_UNIT ((uint64_t)1 << 30)    /* the map is a multiple of it */
 #define ROOM_MIN MIB                    /* free room that a commit may need; as large as what is used, */
@@ -50,8 +51,7 @@ struct store {
     char *path;
     int folder_lock;
     MDB_env *env;
-    MDB_dbi main;
-    MDB_dbi rows;
+    MDB_dbi main, rows;
     pthread_mutex_t growing; /* one thread at a time extends the file */
     atomic_bool suspect;     /* the last commit failed: the disk is tried before the next */
     atomic_bool stopped;     /* LMDB gave up on its environment */
@@ -85,11 +85,11 @@ static const struct {
     {MDB_MAP_FULL, CODE_READ_ONLY, "the store is as large as its file system was at the start; restart ensignd"},
     {MDB_PANIC, CODE_IO, "LMDB stopped when it could not write its meta page; restart ensignd"},
     {ENOMEM, CODE_NO_MEMORY, "out of memory"},
-    {MDB_INVALID, CODE_DAMAGED, "data.mdb is not an LMDB environment"},
+    {MDB_INVALID, CODE_DAMAGED, "data.mdb is not an LMDB environment" RESTORE},
     {MDB_VERSION_MISMATCH, CODE_DAMAGED, "data.mdb was written by an LMDB of another format"},
-    {MDB_CORRUPTED, CODE_DAMAGED, "data.mdb is damaged"},
-    {MDB_PAGE_NOTFOUND, CODE_DAMAGED, "data.mdb is damaged: it points to a page that it does not have"},
-    {MDB_CURSOR_FULL, CODE_DAMAGED, "data.mdb is damaged: its tree has no end"},
+    {MDB_CORRUPTED, CODE_DAMAGED, "data.mdb is damaged" RESTORE},
+    {MDB_PAGE_NOTFOUND, CODE_DAMAGED, "data.mdb is damaged and points to a page that it does not have" RESTORE},
+    {MDB_CURSOR_FULL, CODE_DAMAGED, "data.mdb is damaged, its tree has no end" RESTORE},
     {MDB_INCOMPATIBLE, CODE_DAMAGED, "data.mdb is not a store of ensign"},
 };
 
@@ -141,15 +141,15 @@ static void row_checksum(struct span key, uint64_t revision, struct span value, 
 
 static enum err row_read(struct span key, const MDB_val *stored, struct row *ret_row, struct fault *f)
 {
-    uint8_t sum[8], expected[8];
+    uint8_t sum[8], expected[8] = {0};
     struct unpack in = unpack_begin(val_span(stored));
     uint64_t revision = unpack_u64(&in);
     unpack_fixed(&in, sum, sizeof sum);
-    if (in.failed || key.size > STORE_KEY_MAX)
-        return fault_set(f, CODE_DAMAGED, "a row of the store is damaged: it has no head");
-    row_checksum(key, revision, in.rest, expected);
-    if (memcmp(sum, expected, sizeof sum) != 0)
-        return fault_set(f, CODE_DAMAGED, "a row of the store is damaged: its checksum is wrong");
+    bool whole = !in.failed && key.size <= STORE_KEY_MAX;
+    if (whole)
+        row_checksum(key, revision, in.rest, expected);
+    if (!whole || memcmp(sum, expected, sizeof sum) != 0)
+        return fault_set(f, CODE_DAMAGED, "a stored row fails its checksum" RESTORE);
     *ret_row = (struct row){revision, in.rest};
     return OK;
 }
@@ -321,7 +321,7 @@ static enum err data_exists(int folder, const char *path, struct fault *f)
         return errno == ENOENT ? fault_set(f, CODE_NOT_FOUND, "there is no store in %s", path)
                                : fault_errno(f, "cannot examine %s in %s", DATA_FILE, path);
     if (status.st_size == 0)
-        return fault_set(f, CODE_DAMAGED, "the store %s is damaged: %s is empty", path, DATA_FILE);
+        return fault_set(f, CODE_DAMAGED, "the store %s: %s is empty" RESTORE, path, DATA_FILE);
     return OK;
 }
 
@@ -362,7 +362,7 @@ static enum err file_check(struct store *store, struct fault *f)
         return fault_errno(f, "cannot examine the file of the store %s", store->path);
     store_usage(store, &usage);
     if ((uint64_t)status.st_size < usage.used_bytes)
-        return fault_set(f, CODE_DAMAGED, "the store %s is damaged: %s has %llu bytes of %llu", store->path, DATA_FILE,
+        return fault_set(f, CODE_DAMAGED, "the store %s: %s has %llu bytes of %llu" RESTORE, store->path, DATA_FILE,
                          (unsigned long long)status.st_size, (unsigned long long)usage.used_bytes);
     return OK;
 }

@@ -32,11 +32,6 @@ void key_auto(struct key **key)
     key_free(*key);
 }
 
-const struct grant *key_grant(const struct key *key)
-{
-    return &key->grant;
-}
-
 const uint8_t *key_log_public(const struct key *key)
 {
     return key->log_key.data + crypto_sign_SEEDBYTES;

@@ -23,7 +23,6 @@ MUST_USE enum err key_make_log(const struct seal *seal, const char *origin, stru
                                uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
 
 MUST_USE enum err key_open(const struct seal *seal, struct span blob, struct key **ret_key, struct fault *f);
-const struct grant *key_grant(const struct key *key);
 const uint8_t *key_log_public(const struct key *key); /* of a GRANT_LOG: LOG_PUBLIC_KEY_SIZE bytes */
 
 /* Looks the draft over (lint.h) and signs it. */

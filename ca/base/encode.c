@@ -162,20 +162,6 @@ void time_text(int64_t seconds, char ret_text[TIME_TEXT_SIZE])
     strftime(ret_text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-enum err time_parse(const char *text, int64_t *ret_seconds, struct fault *f)
-{
-    struct tm utc = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    int64_t seconds = (int64_t)timegm(&utc);
-    char again[TIME_TEXT_SIZE];
-    time_text(seconds, again);
-    /* strptime is lenient (blanks, 30 February): only what we would write ourselves is a time */
-    if (!end || strcmp(again, text) != 0)
-        return fault_set(f, CODE_MALFORMED, "expected a time as 2026-11-21T04:00:00Z (RFC 3339, UTC)");
-    *ret_seconds = seconds;
-    return OK;
-}
-
 static const struct {
     char letter;
     int64_t seconds;

@@ -128,17 +128,6 @@ bool network_overlaps(const struct network *a, const struct network *b)
     return a->prefix_bits <= b->prefix_bits ? network_contains(a, &b->base) : network_contains(b, &a->base);
 }
 
-void network_address(const struct network *network, uint32_t number, struct address *ret_address)
-{
-    struct address address = network->base;
-    uint64_t carry = number;
-    for (unsigned i = address.size; i-- > 0; carry >>= 8) {
-        carry += address.data[i];
-        address.data[i] = (uint8_t)carry;
-    }
-    *ret_address = address;
-}
-
 /* ---- subjectAltName ---- */
 
 /* Room for one more name; every name is of the fixed size. */

@@ -33,8 +33,6 @@ struct network {
 MUST_USE enum err network_parse(const char *text, struct network *ret_network, struct fault *f);
 bool network_contains(const struct network *network, const struct address *address);
 bool network_overlaps(const struct network *a, const struct network *b);
-/* base + number, as Kubernetes counts service addresses (10.96.0.0/12, 1 -> 10.96.0.1). */
-void network_address(const struct network *network, uint32_t number, struct address *ret_address);
 
 /* subjectAltName as we issue it: dNSName and iPAddress only (RFC 5280 §4.2.1.6), without duplicates, in the order in
  * which they were added. {0} is empty. */

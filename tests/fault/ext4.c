@@ -61,7 +61,7 @@ static bool image_make(unsigned mebibytes, struct ext4 *disk)
 
 bool ext4_make(unsigned mebibytes, struct ext4 *ret_disk)
 {
-    *ret_disk = (struct ext4){"/tmp/ensign-ext4-image-XXXXXX", "/tmp/ensign-ext4-XXXXXX", false};
+    *ret_disk = (struct ext4){P_tmpdir "/ensign-ext4-image-XXXXXX", P_tmpdir "/ensign-ext4-XXXXXX", false};
     if (mkdtemp(ret_disk->folder) && image_make(mebibytes, ret_disk) && ext4_mount(ret_disk))
         return true;
     ext4_remove(ret_disk);

@@ -221,7 +221,7 @@ static void truncations_are_survived(void **state)
 static void files_are_loaded(void **state)
 {
     (void)state;
-    char path[] = "/tmp/ensign-document-XXXXXX";
+    char path[] = P_tmpdir "/ensign-document-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "a: [x]\n", 7), 7);

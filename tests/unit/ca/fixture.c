@@ -93,7 +93,7 @@ int fixture_setup(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct fault f = {0};
     assert_true(sodium_init() >= 0);
-    strcpy(fixture->folder, "/tmp/ensign-ca-XXXXXX");
+    strcpy(fixture->folder, P_tmpdir "/ensign-ca-XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     snprintf(fixture->database, sizeof fixture->database, "%s/state", fixture->folder);
     assert_int_equal(mkdir(fixture->database, 0700), 0);

@@ -17,7 +17,7 @@
 
 char *folder_make(void)
 {
-    char *folder = strdup("/tmp/ensign-client-XXXXXX");
+    char *folder = strdup(P_tmpdir "/ensign-client-XXXXXX");
     assert_non_null(folder);
     assert_non_null(mkdtemp(folder));
     return folder;

@@ -32,7 +32,7 @@ void house_open(struct house *house)
 {
     struct seal seal = {0};
     struct fault f = {0};
-    *house = (struct house){.folder = "/tmp/ensign-hsm-XXXXXX", .config.source = SEAL_KEY_FILE};
+    *house = (struct house){.folder = P_tmpdir "/ensign-hsm-XXXXXX", .config.source = SEAL_KEY_FILE};
     assert_non_null(mkdtemp(house->folder));
     snprintf(house->state, sizeof house->state, "%s/state", house->folder);
     snprintf(house->config.path, sizeof house->config.path, "%s/seal.key", house->folder);

@@ -134,7 +134,7 @@ static void test_all_at_once(void **state)
 static int folder_make(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/ensign-XXXXXX");
+    snprintf(folder, sizeof folder, P_tmpdir "/ensign-XXXXXX");
     return mkdtemp(folder) ? 0 : -1;
 }
 

@@ -206,7 +206,7 @@ static int tcp_listen(struct fixture *fixture)
 static int unix_listen(struct fixture *fixture)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(fixture->folder, sizeof fixture->folder, "/tmp/ensign-XXXXXX");
+    snprintf(fixture->folder, sizeof fixture->folder, P_tmpdir "/ensign-XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     snprintf(fixture->unix_path, sizeof fixture->unix_path, "%s/socket", fixture->folder);
     memcpy(address.sun_path, fixture->unix_path, sizeof fixture->unix_path);

@@ -16,7 +16,7 @@ void place_make(const struct backend *backend, struct place *ret_place)
 {
     struct fault f = {0};
     ret_place->backend = backend;
-    strcpy(ret_place->path, "/tmp/ensign-store-XXXXXX");
+    strcpy(ret_place->path, P_tmpdir "/ensign-store-XXXXXX");
     assert_non_null(mkdtemp(ret_place->path));
     assert_int_equal(backend->open(ret_place->path, true, &ret_place->store, &f), OK);
 }

@@ -465,7 +465,7 @@ static void only_create_makes_a_store(void **state)
     struct place *place = *state;
     struct fault f = {0};
     struct store *store = NULL;
-    char path[] = "/tmp/ensign-store-XXXXXX";
+    char path[] = P_tmpdir "/ensign-store-XXXXXX";
     assert_non_null(mkdtemp(path));
     assert_int_equal(place->backend->open(path, false, &store, &f), ERR_ABSENT);
     assert_int_equal(rmdir(path), 0); /* it left nothing behind */

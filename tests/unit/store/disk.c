@@ -134,7 +134,7 @@ static void tmpfs_remove(const char *folder)
 static void a_full_tmpfs_is_told(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/ensign-disk-XXXXXX";
+    char folder[] = P_tmpdir "/ensign-disk-XXXXXX";
     if (!tmpfs_make(folder, "size=8m"))
         skip();
     disk_fills_and_is_freed(folder);
@@ -157,7 +157,7 @@ static void a_full_ext4_is_told(void **state)
 static void too_little_space_for_a_store(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/ensign-disk-XXXXXX";
+    char folder[] = P_tmpdir "/ensign-disk-XXXXXX";
     if (!tmpfs_make(folder, "size=512k"))
         skip();
     struct fault f = {0};
@@ -188,7 +188,7 @@ static void allocated_space_take(const char *folder, struct store *store)
 static void a_disk_that_is_full_in_mid_commit_is_told(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/ensign-disk-XXXXXX", ballast[128];
+    char folder[] = P_tmpdir "/ensign-disk-XXXXXX", ballast[128];
     if (!tmpfs_make(folder, "size=8m"))
         skip();
     struct store *store = open_in(folder);
@@ -266,7 +266,7 @@ static void a_disk_that_takes_no_writes_is_told(void **state)
 static void a_read_only_disk_is_told_at_the_start(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/ensign-disk-XXXXXX";
+    char folder[] = P_tmpdir "/ensign-disk-XXXXXX";
     if (!tmpfs_make(folder, "size=8m"))
         skip();
     struct fault f = {0};
