@@ -62,6 +62,7 @@ static void authority_free(struct authority *authority)
         return;
     authority_record_cleanup(&authority->record);
     certificate_cleanup(&authority->certificate);
+    bytes_free(&authority->pem);
     free(authority);
 }
 
@@ -81,6 +82,8 @@ static enum err authority_new(struct authority_record *take_record, struct autho
     authority->issuer.name = authority->certificate.body.issuer_name; /* self-signed: its own name */
     authority->issuer.algorithm = authority->certificate.public_key.algorithm;
     memcpy(authority->issuer.key_identifier, authority->certificate.body.subject_key_identifier, KEY_IDENTIFIER_SIZE);
+    pem_append(&authority->pem, "CERTIFICATE", bytes_span(&authority->record.certificate));
+    TRY(bytes_check(&authority->pem, f));
     *ret_authority = TAKE(authority);
     return OK;
 }
@@ -218,7 +221,7 @@ enum err authorities_bundle(struct authorities *authorities, const char *cluster
     pthread_rwlock_rdlock(&authorities->lock);
     size_t from;
     for (size_t i = authorities_range(authorities, cluster, name, &from); i-- > from;)
-        pem_append(&pem, "CERTIFICATE", bytes_span(&authorities->items[i]->record.certificate));
+        bytes_append_span(&pem, bytes_span(&authorities->items[i]->pem));
     pthread_rwlock_unlock(&authorities->lock);
     TRY(bytes_check(&pem, f));
     if (pem.size == 0)

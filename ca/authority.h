@@ -10,6 +10,7 @@
 struct authority {
     struct authority_record record;
     struct certificate certificate; /* parsed from the record */
+    struct bytes pem;               /* the same as text */
     struct issuer issuer;           /* borrows from certificate */
 };
 

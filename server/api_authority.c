@@ -29,7 +29,7 @@ static enum err authority_names(struct app *app, const struct http_request *requ
 static json_t *authority_item(const struct authority *authority)
 {
     json_t *item = json_authority(authority);
-    if (!item || json_object_set_new(item, "certificate", json_pem(bytes_span(&authority->record.certificate))) == 0)
+    if (!item || json_object_set_new(item, "certificate", json_bytes(bytes_span(&authority->pem))) == 0)
         return item;
     json_decref(item);
     return NULL;

@@ -32,7 +32,8 @@ enum err certificate_answer(struct app *app, const struct issue_result *result, 
                             struct fault *f)
 {
     json_t *certificate = NULL;
-    TRY(json_certificate(app->ca, &result->record, true, &certificate, f));
+    const struct certificate_content *content = result->stored_before ? NULL : &result->decision.content;
+    TRY(json_certificate(app->ca, &result->record, content, true, &certificate, f));
     *ret_response = http_json(result->stored_before ? 200 : 201, certificate);
     char serial[SERIAL_TEXT_SIZE];
     hex_text(SPAN_OF(result->record.serial), serial, sizeof serial);
@@ -147,7 +148,7 @@ static enum err page_json(struct ca *ca, const struct page *page, json_t **ret_j
     CLEANUP(json_cleanup) json_t *items = json_array();
     for (size_t i = 0; i < page->count; i++) {
         json_t *item = NULL;
-        TRY(json_certificate(ca, &page->records[i], false, &item, f));
+        TRY(json_certificate(ca, &page->records[i], NULL, false, &item, f));
         json_list_add(&items, item);
     }
     *ret_json = json_page(TAKE(items), bytes_span(&page->cursor));
@@ -189,7 +190,7 @@ static enum err answer_get(struct app *app, const struct http_request *request, 
     if (!caller_sees_node(&request->caller, record.cluster, record.node))
         return fault_set(f, CODE_NOT_FOUND, "no certificate with this serial was issued here");
     json_t *json = NULL;
-    TRY(json_certificate(app->ca, &record, true, &json, f));
+    TRY(json_certificate(app->ca, &record, NULL, true, &json, f));
     *ret_response = http_json(200, json);
     return OK;
 }

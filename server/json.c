@@ -1,5 +1,6 @@
 #include "server/json.h"
 
+#include <sodium.h>
 #include <string.h>
 
 #include "ca/base/encode.h"
@@ -22,13 +23,6 @@ json_t *json_hex(struct span data)
 {
     struct bytes text = {0};
     hex_append(&text, data);
-    return json_taken(&text);
-}
-
-json_t *json_pem(struct span certificate_der)
-{
-    struct bytes text = {0};
-    pem_append(&text, "CERTIFICATE", certificate_der);
     return json_taken(&text);
 }
 
@@ -196,18 +190,20 @@ json_t *json_decision(const struct decision *decision)
 
 /* ---- certificates ---- */
 
-static json_t *json_record(const struct certificate_record *record, const struct certificate *certificate, int64_t now)
+static json_t *json_record(const struct certificate_record *record, const struct certificate_content *content,
+                           int64_t now)
 {
+    uint8_t sha256[SHA256_SIZE];
+    crypto_hash_sha256(sha256, record->certificate.data, record->certificate.size);
     json_t *place =
         json_pack("{so ss ss so ss so so}", "serial", json_hex(SPAN_OF(record->serial)), "cluster", record->cluster,
                   "authority", record->authority, "node", json_text(record->node), "profile", record->profile,
                   "identity", json_text(record->identity), "role", json_text(requester_word(record->role)));
-    json_t *history =
-        json_pack("{ss so ss so so sI}", "state", certificate_record_state(record, now), "issued_at",
-                  json_time(record->issued_at), "requested_by", record->requested_by, "spki_sha256",
-                  json_hex(SPAN_OF(record->spki_sha256)), "sha256", json_hex(SPAN_OF(certificate->sha256)),
-                  "log_sequence", (json_int_t)record->log_sequence);
-    return json_joined(json_joined(place, json_content(&certificate->body.content)), history);
+    json_t *history = json_pack("{ss so ss so so sI}", "state", certificate_record_state(record, now), "issued_at",
+                                json_time(record->issued_at), "requested_by", record->requested_by, "spki_sha256",
+                                json_hex(SPAN_OF(record->spki_sha256)), "sha256", json_hex(SPAN_OF(sha256)),
+                                "log_sequence", (json_int_t)record->log_sequence);
+    return json_joined(json_joined(place, json_content(content)), history);
 }
 
 /* The service's CA issues the identities of the nodes of all clusters. */
@@ -216,6 +212,7 @@ static const char *issuing_cluster(const struct certificate_record *record)
     return strcmp(record->authority, AUTHORITY_SERVICE) == 0 ? CLUSTER_SERVICE : record->cluster;
 }
 
+/* The certificate, its chain (it and the CA that issued it), and all CAs of that name. */
 static enum err json_pems(struct ca *ca, const struct certificate_record *record, json_t **ret_json, struct fault *f)
 {
     const char *cluster = issuing_cluster(record);
@@ -223,31 +220,38 @@ static enum err json_pems(struct ca *ca, const struct certificate_record *record
     if (!issuer)
         return fault_set(f, CODE_DAMAGED, "the CA \"%s\" of cluster \"%s\" is not in the database", record->authority,
                          cluster);
-    AUTO(bytes) bundle = {0};
-    AUTO(bytes) chain = {0};
+    AUTO(bytes) bundle = {0}, chain = {0};
     TRY(authorities_bundle(ca->authorities, cluster, record->authority, &bundle, f));
     pem_append(&chain, "CERTIFICATE", bytes_span(&record->certificate));
-    pem_append(&chain, "CERTIFICATE", bytes_span(&issuer->record.certificate));
+    size_t leaf_size = chain.size;
+    bytes_append_span(&chain, bytes_span(&issuer->pem));
     TRY(bytes_check(&chain, f));
-    *ret_json = json_pack("{so so so}", "certificate", json_pem(bytes_span(&record->certificate)), "chain",
+    *ret_json = json_pack("{so so so}", "certificate", json_bytes(span(chain.data, leaf_size)), "chain",
                           json_bytes(bytes_span(&chain)), "bundle", json_bytes(bytes_span(&bundle)));
     return OK;
 }
 
-enum err json_certificate(struct ca *ca, const struct certificate_record *record, bool with_pem, json_t **ret_json,
-                          struct fault *f)
+static enum err content_read(const struct certificate_record *record, struct certificate *ret_certificate,
+                             struct fault *f)
+{
+    if (certificate_parse(bytes_span(&record->certificate), ret_certificate, f) == OK)
+        return OK;
+    char why[sizeof f->text];
+    fault_line(f, why, sizeof why);
+    fault_clear(f);
+    return fault_set(f, CODE_DAMAGED, "a stored certificate does not parse: %s", why);
+}
+
+enum err json_certificate(struct ca *ca, const struct certificate_record *record,
+                          const struct certificate_content *content, bool with_pem, json_t **ret_json, struct fault *f)
 {
     AUTO(certificate) certificate = {0};
-    if (certificate_parse(bytes_span(&record->certificate), &certificate, f) != OK) {
-        char why[sizeof f->text];
-        fault_line(f, why, sizeof why);
-        fault_clear(f);
-        return fault_set(f, CODE_DAMAGED, "a stored certificate does not parse: %s", why);
-    }
+    if (!content)
+        TRY(content_read(record, &certificate, f));
     json_t *pems = NULL;
     if (with_pem)
         TRY(json_pems(ca, record, &pems, f));
-    json_t *json = json_record(record, &certificate, ca_now(ca));
+    json_t *json = json_record(record, content ? content : &certificate.body.content, ca_now(ca));
     *ret_json = with_pem ? json_joined(json, pems) : json;
     return *ret_json ? OK : fault_no_memory(f);
 }

@@ -8,7 +8,6 @@
 #include "ca/ca.h"
 
 json_t *json_hex(struct span data);
-json_t *json_pem(struct span certificate_der);
 /* Owned or borrowed text of PEM blocks or a cursor; null when empty. */
 json_t *json_bytes(struct span text);
 
@@ -24,10 +23,12 @@ json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nod
 json_t *json_token(const struct token_record *record, int64_t now);
 json_t *json_decision(const struct decision *decision);
 
-/* with_pem: with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of that
+/* content: what is in the certificate, where it is at hand; NULL: it is read from the record's.
+ * with_pem: with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of that
  * name). ERR_IO (CODE_DAMAGED) when the stored certificate does not parse. */
-MUST_USE enum err json_certificate(struct ca *ca, const struct certificate_record *record, bool with_pem,
-                                   json_t **ret_json, struct fault *f);
+MUST_USE enum err json_certificate(struct ca *ca, const struct certificate_record *record,
+                                   const struct certificate_content *content, bool with_pem, json_t **ret_json,
+                                   struct fault *f);
 
 /* {"items": […], "next_cursor": null or text}. Takes items. */
 json_t *json_page(json_t *take_items, struct span cursor);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { PEM_LINE = 64 }; /* characters: RFC 7468 §2 */
+
 void hex_append(struct bytes *out, struct span data)
 {
     static const char digits[] = "0123456789abcdef";
@@ -94,8 +96,10 @@ void pem_append(struct bytes *out, const char *label, struct span der)
     base64_append(&text, der);
     out->failed |= text.failed;
     bytes_appendf(out, "-----BEGIN %s-----\n", label);
-    for (size_t i = 0; i < text.size; i += 64)
-        bytes_appendf(out, "%.64s\n", (const char *)text.data + i);
+    for (size_t i = 0; i < text.size; i += PEM_LINE) {
+        bytes_append(out, text.data + i, text.size - i < PEM_LINE ? text.size - i : PEM_LINE);
+        bytes_append(out, "\n", 1);
+    }
     bytes_appendf(out, "-----END %s-----\n", label);
 }
 

@@ -5,6 +5,7 @@
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -144,14 +145,31 @@ static enum err evp_make(const char *type, OSSL_PARAM_BLD *numbers, EVP_PKEY **r
     return OK;
 }
 
+/* What all keys on a curve have in common. Making the curve costs more than the point, so each is made once. */
+static EVP_PKEY *curve_keys[KEY_ALGORITHM_COUNT];
+static pthread_once_t curve_keys_made = PTHREAD_ONCE_INIT;
+
+static void curve_keys_make(void)
+{
+    for (enum key_algorithm i = KEY_NONE + 1; i < KEY_ALGORITHM_COUNT; i++) {
+        OSSL_PARAM group[] = {
+            OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)algorithms[i].curve, 0),
+            OSSL_PARAM_construct_end()};
+        CLEANUP(EVP_PKEY_CTX_auto) EVP_PKEY_CTX *context = NULL;
+        if (algorithms[i].curve && (context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL)) &&
+            EVP_PKEY_fromdata_init(context) == 1)
+            EVP_PKEY_fromdata(context, &curve_keys[i], EVP_PKEY_KEY_PARAMETERS, group);
+    }
+}
+
 static enum err ec_evp(enum key_algorithm algorithm, struct span point, EVP_PKEY **ret_key, struct fault *f)
 {
-    CLEANUP(OSSL_PARAM_BLD_auto) OSSL_PARAM_BLD *numbers = OSSL_PARAM_BLD_new();
-    if (!numbers ||
-        !OSSL_PARAM_BLD_push_utf8_string(numbers, OSSL_PKEY_PARAM_GROUP_NAME, algorithms[algorithm].curve, 0) ||
-        !OSSL_PARAM_BLD_push_octet_string(numbers, OSSL_PKEY_PARAM_PUB_KEY, point.data, point.size))
+    pthread_once(&curve_keys_made, curve_keys_make);
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = curve_keys[algorithm] ? EVP_PKEY_dup(curve_keys[algorithm]) : NULL;
+    if (!key || EVP_PKEY_set1_encoded_public_key(key, point.data, point.size) != 1)
         return fault_openssl(f, "cannot make a public key");
-    return evp_make("EC", numbers, ret_key, f);
+    *ret_key = TAKE(key);
+    return OK;
 }
 
 static enum err rsa_evp(const RSA_NUMBERS *rsa, EVP_PKEY **ret_key, struct fault *f)
