@@ -1,9 +1,11 @@
-/* load: issues certificates as fast as the service answers, over N TLS connections, and prints what came of it as JSON.
+/* load: has certificates issued as fast as the service answers, over N TLS connections; prints what came of it as JSON.
  *
- *     load --port P --context FILE --cluster C --node N --profile P --connections N --seconds S [--reconnect]
+ *     load --port P --path PATH --body JSON --csr MEMBER --expect STATUS --connections N --seconds S
+ *          [--context FILE] [--reconnect]
  *
- * Every request has another key; requests are made beforehand. With --reconnect each request has a connection of its
- * own. The limits of the machine (P-256 verify and sign, fdatasync) are measured by `load --limits FOLDER`. */
+ * Each request is the object JSON with a PKCS#10 request of another key as MEMBER; they are made beforehand. FILE has
+ * the identity of the client. With --reconnect each request has a connection of its own. The limits of the machine
+ * (P-256 verify and sign, RSA-2048 sign, fdatasync) are measured by `load --limits FOLDER`. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -25,8 +27,8 @@
 enum { CONNECTIONS_MAX = 1024, REQUESTS_MAX = 20000, SAMPLES_MAX = 200000, ANSWER_MAX = 65536 };
 
 struct options {
-    int port, connections, seconds;
-    const char *context, *cluster, *node, *profile, *limits;
+    int port, connections, seconds, expect;
+    const char *context, *path, *body, *csr, *limits;
     bool reconnect;
 };
 
@@ -68,18 +70,19 @@ static void request_prepare(struct bytes *out)
     if (key_generate(KEY_ECDSA_P256, &key, &f) != OK || request_make(key, &subject, NULL, &der, &f) != OK)
         stop(f.text);
     pem_append(&pem, "CERTIFICATE REQUEST", bytes_span(&der));
-    json_t *body =
-        json_pack("{s:s, s:s, s:s}", "profile", options.profile, "node", options.node, "csr", bytes_text(&pem));
+    json_t *body = json_loads(options.body, 0, NULL);
+    if (json_object_set_new(body, options.csr, json_string(bytes_text(&pem))) != 0)
+        stop("--body is no JSON object");
     char *text = json_dumps(body, JSON_COMPACT);
     bytes_appendf(out,
-                  "POST /v1/clusters/%s/certificates HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                  "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                   "Content-Length: %zu\r\n%s\r\n%s",
-                  options.cluster, strlen(text), options.reconnect ? "Connection: close\r\n" : "", text);
+                  options.path, strlen(text), options.reconnect ? "Connection: close\r\n" : "", text);
     free(text);
     json_decref(body);
 }
 
-static void identity_load(void)
+static void identity_use(void)
 {
     json_t *context = json_load_file(options.context, 0, NULL);
     const char *certificate = json_string_value(json_object_get(context, "certificate"));
@@ -92,8 +95,7 @@ static void identity_load(void)
     bio = BIO_new_mem_buf(key, -1);
     EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    tls = SSL_CTX_new(TLS_client_method());
-    if (!tls || SSL_CTX_use_certificate(tls, x509) != 1 || SSL_CTX_use_PrivateKey(tls, pkey) != 1)
+    if (SSL_CTX_use_certificate(tls, x509) != 1 || SSL_CTX_use_PrivateKey(tls, pkey) != 1)
         stop("the identity cannot be used");
     X509_free(x509);
     EVP_PKEY_free(pkey);
@@ -145,7 +147,7 @@ static int answer_read(SSL *ssl)
 static bool exchange(SSL *ssl)
 {
     const struct bytes *request = &requests[atomic_fetch_add(&next_request, 1) % requests_count];
-    return SSL_write(ssl, request->data, (int)request->size) > 0 && answer_read(ssl) == 201;
+    return SSL_write(ssl, request->data, (int)request->size) > 0 && answer_read(ssl) == options.expect;
 }
 
 static void *worker_run(void *context)
@@ -181,29 +183,29 @@ static double rate_of(void (*once)(void *), void *context)
     return (double)count / (seconds_now() - begin);
 }
 
-struct p256 {
+struct pair {
     EVP_PKEY *key;
-    unsigned char signature[80];
+    unsigned char signature[256];
     size_t size;
 };
 
-static void p256_sign(void *context)
+static void pair_sign(void *context)
 {
-    struct p256 *p256 = context;
+    struct pair *pair = context;
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
-    p256->size = sizeof p256->signature;
-    if (EVP_DigestSignInit(digest, NULL, EVP_sha256(), NULL, p256->key) != 1 ||
-        EVP_DigestSign(digest, p256->signature, &p256->size, (const unsigned char *)"ensign", 6) != 1)
+    pair->size = sizeof pair->signature;
+    if (EVP_DigestSignInit(digest, NULL, EVP_sha256(), NULL, pair->key) != 1 ||
+        EVP_DigestSign(digest, pair->signature, &pair->size, (const unsigned char *)"ensign", 6) != 1)
         stop("cannot sign");
     EVP_MD_CTX_free(digest);
 }
 
-static void p256_verify(void *context)
+static void pair_verify(void *context)
 {
-    struct p256 *p256 = context;
+    struct pair *pair = context;
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
-    if (EVP_DigestVerifyInit(digest, NULL, EVP_sha256(), NULL, p256->key) != 1 ||
-        EVP_DigestVerify(digest, p256->signature, p256->size, (const unsigned char *)"ensign", 6) != 1)
+    if (EVP_DigestVerifyInit(digest, NULL, EVP_sha256(), NULL, pair->key) != 1 ||
+        EVP_DigestVerify(digest, pair->signature, pair->size, (const unsigned char *)"ensign", 6) != 1)
         stop("cannot verify");
     EVP_MD_CTX_free(digest);
 }
@@ -220,14 +222,16 @@ static void limits_print(void)
 {
     char path[4096];
     struct fault f = {0};
-    struct p256 p256 = {0};
+    struct pair p256 = {0}, rsa = {0};
     snprintf(path, sizeof path, "%s/limits", options.limits);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || key_generate(KEY_ECDSA_P256, &p256.key, &f) != OK)
+    if (fd < 0 || key_generate(KEY_ECDSA_P256, &p256.key, &f) != OK || key_generate(KEY_RSA_2048, &rsa.key, &f) != OK)
         stop("cannot measure here");
-    double sign = rate_of(p256_sign, &p256), verify = rate_of(p256_verify, &p256), sync = rate_of(sync_write, &fd);
-    printf("{\"sign\": %.0f, \"verify\": %.0f, \"fdatasync\": %.0f}\n", sign, verify, sync);
+    double sign = rate_of(pair_sign, &p256), verify = rate_of(pair_verify, &p256), rsa_sign = rate_of(pair_sign, &rsa);
+    printf("{\"sign\": %.0f, \"verify\": %.0f, \"rsa_sign\": %.0f, \"fdatasync\": %.0f}\n", sign, verify, rsa_sign,
+           rate_of(sync_write, &fd));
     EVP_PKEY_free(p256.key);
+    EVP_PKEY_free(rsa.key);
     close(fd);
     unlink(path);
 }
@@ -260,7 +264,10 @@ static void result_print(const struct worker *workers, double seconds)
 static void load_run(void)
 {
     static struct worker workers[CONNECTIONS_MAX];
-    identity_load();
+    if (!(tls = SSL_CTX_new(TLS_client_method())))
+        stop("no TLS");
+    if (options.context)
+        identity_use();
     requests_count = (size_t)options.seconds * 4000 < REQUESTS_MAX ? (size_t)options.seconds * 4000 : REQUESTS_MAX;
     for (size_t i = 0; i < requests_count; i++)
         request_prepare(&requests[i]);
@@ -280,50 +287,44 @@ static void load_run(void)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"port", required_argument, NULL, 'p'},    {"context", required_argument, NULL, 'x'},
-        {"cluster", required_argument, NULL, 'c'}, {"node", required_argument, NULL, 'n'},
-        {"profile", required_argument, NULL, 'f'}, {"connections", required_argument, NULL, 'k'},
-        {"seconds", required_argument, NULL, 's'}, {"reconnect", no_argument, NULL, 'r'},
-        {"limits", required_argument, NULL, 'l'},  {0},
+        {"port", required_argument, NULL, 'p'},
+        {"context", required_argument, NULL, 'x'},
+        {"path", required_argument, NULL, 'a'},
+        {"body", required_argument, NULL, 'b'},
+        {"csr", required_argument, NULL, 'c'},
+        {"expect", required_argument, NULL, 'e'},
+        {"connections", required_argument, NULL, 'k'},
+        {"seconds", required_argument, NULL, 's'},
+        {"reconnect", no_argument, NULL, 'r'},
+        {"limits", required_argument, NULL, 'l'},
+        {0},
+    };
+    const struct {
+        int letter;
+        int *number;
+        const char **text;
+    } values[] = {
+        {'p', &options.port, NULL},        {'x', NULL, &options.context}, {'a', NULL, &options.path},
+        {'b', NULL, &options.body},        {'c', NULL, &options.csr},     {'e', &options.expect, NULL},
+        {'k', &options.connections, NULL}, {'s', &options.seconds, NULL}, {'l', NULL, &options.limits},
     };
     for (int letter; (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-        switch (letter) {
-        case 'p':
-            options.port = atoi(optarg);
-            break;
-        case 'x':
-            options.context = optarg;
-            break;
-        case 'c':
-            options.cluster = optarg;
-            break;
-        case 'n':
-            options.node = optarg;
-            break;
-        case 'f':
-            options.profile = optarg;
-            break;
-        case 'k':
-            options.connections = atoi(optarg);
-            break;
-        case 's':
-            options.seconds = atoi(optarg);
-            break;
-        case 'r':
-            options.reconnect = true;
-            break;
-        case 'l':
-            options.limits = optarg;
-            break;
-        default:
+        options.reconnect |= letter == 'r';
+        if (letter == '?')
             return 2;
-        }
+        for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+            if (values[i].letter == letter && values[i].number)
+                *values[i].number = atoi(optarg);
+            else if (values[i].letter == letter)
+                *values[i].text = optarg;
     }
-    if (options.connections < 1 || options.connections > CONNECTIONS_MAX)
-        return 2;
-    if (options.limits)
+    if (options.limits) {
         limits_print();
-    else
-        load_run();
+        return 0;
+    }
+    if (options.connections < 1 || options.connections > CONNECTIONS_MAX || !options.path || !options.body ||
+        !options.csr)
+        return 2;
+    load_run();
     return 0;
 }
