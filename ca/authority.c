@@ -1,6 +1,7 @@
 #include "ca/authority.h"
 
 #include <pthread.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@ struct authorities {
     pthread_rwlock_t lock;
     struct authority **items; /* each allocated on its own, so that pointers to it stay good */
     size_t count, capacity;
+    void *keys; /* tsearch() of the hashes of their public keys, borrowed from the items */
 };
 
 /* What the CAs of each name are for. The longest leaf lifetime is two years: no shipped profile comes near it, and a
@@ -115,6 +117,16 @@ static size_t authorities_position(const struct authorities *authorities, const 
     return low;
 }
 
+static int key_compare(const void *a, const void *b)
+{
+    return memcmp(a, b, SHA256_SIZE);
+}
+
+static void key_keep(void *key)
+{
+    (void)key; /* the tree borrows its keys */
+}
+
 static enum err authorities_insert(struct authorities *authorities, struct authority *authority, struct fault *f)
 {
     if (authorities->count == authorities->capacity) {
@@ -125,6 +137,8 @@ static enum err authorities_insert(struct authorities *authorities, struct autho
         authorities->items = items;
         authorities->capacity = capacity;
     }
+    if (!tsearch(authority->certificate.public_key.spki_sha256, &authorities->keys, key_compare))
+        return fault_no_memory(f);
     const struct authority_record *record = &authority->record;
     size_t at = authorities_position(authorities, record->cluster, record->name, record->generation);
     memmove(authorities->items + at + 1, authorities->items + at,
@@ -189,6 +203,7 @@ void authorities_free(struct authorities *authorities)
 {
     if (!authorities)
         return;
+    tdestroy(authorities->keys, key_keep);
     for (size_t i = 0; i < authorities->count; i++)
         authority_free(authorities->items[i]);
     free(authorities->items);
@@ -210,6 +225,14 @@ const struct authority *authorities_find(struct authorities *authorities, const 
     size_t from;
     size_t to = authorities_range(authorities, cluster, name, &from);
     const struct authority *found = to > from ? authorities->items[to - 1] : NULL;
+    pthread_rwlock_unlock(&authorities->lock);
+    return found;
+}
+
+bool authorities_has_key(struct authorities *authorities, const uint8_t spki_sha256[SHA256_SIZE])
+{
+    pthread_rwlock_rdlock(&authorities->lock);
+    bool found = tfind(spki_sha256, &authorities->keys, key_compare) != NULL;
     pthread_rwlock_unlock(&authorities->lock);
     return found;
 }

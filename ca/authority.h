@@ -21,6 +21,8 @@ void authorities_free(struct authorities *authorities);
 
 /* The newest generation; NULL when there is none. */
 const struct authority *authorities_find(struct authorities *authorities, const char *cluster, const char *name);
+/* Whether the key is that of any CA. */
+bool authorities_has_key(struct authorities *authorities, const uint8_t spki_sha256[SHA256_SIZE]);
 /* Has the signer make the first generation of a CA; what it may sign follows from its name. Nothing is stored. */
 MUST_USE enum err authority_make(struct signer *signer, const char *cluster, const char *name,
                                  enum key_algorithm algorithm, int64_t lifetime_seconds, int64_t now,

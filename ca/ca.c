@@ -129,7 +129,8 @@ static enum err parts_open(struct ca *ca, const char *path, struct fault *f)
     TRY(service_record_unpack(bytes_span(&row), &ca->service, f));
     TRY(authorities_load(ca->store, &ca->authorities, f));
     TRY(clusters_load(ca->store, &ca->clusters, f));
-    TRY(index_open(ca->store, &ca->index, f));
+    TRY(key_claims_new(ca->store, &ca->claims, f));
+    TRY(index_open(ca->store, ca->claims, &ca->index, f));
     TRY(ledger_open(ca->store, ca->signer, index_observe, ca->index, &ca->ledger, f));
     return index_start(ca->index, f);
 }
@@ -158,6 +159,7 @@ void ca_close(struct ca *ca)
         return;
     ledger_close(ca->ledger);
     index_close(ca->index);
+    key_claims_free(ca->claims);
     clusters_free(ca->clusters);
     authorities_free(ca->authorities);
     service_record_cleanup(&ca->service);

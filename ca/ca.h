@@ -14,6 +14,7 @@
 struct ca {
     struct store *store;
     struct signer *signer; /* borrowed */
+    struct key_claims *claims;
     struct index *index;
     struct ledger *ledger;
     struct authorities *authorities;

@@ -16,7 +16,9 @@ enum {
     FLUSH_MAX = 4096,        /* in one commit */
     POSITION_MAX = 8 + SERIAL_SIZE,
     SCAN_POSITIONS = 256,
-    KINDS = 4, /* of index */
+    KINDS = 4,        /* of index by serial */
+    ROWS = KINDS + 1, /* of a certificate in the indexes; the other one is its key's */
+    FORM = 2,         /* of what the indexes hold: with another form they are made again at start */
 };
 
 /* What the indexes know of one certificate. */
@@ -25,12 +27,14 @@ struct entry {
     char cluster[CLUSTER_NAME_MAX + 1];
     char node[DNS_NAME_MAX + 1];
     char profile[PROFILE_NAME_MAX + 1];
+    uint8_t spki_sha256[SHA256_SIZE], owner[KEY_OWNER_SIZE];
     int64_t not_after;
     uint64_t sequence; /* of its leaf */
 };
 
 struct index {
     struct store *store;
+    struct key_claims *claims; /* borrowed */
     pthread_t writer;
     bool started;
     pthread_mutex_t lock; /* over what follows */
@@ -83,6 +87,8 @@ static enum err tail_add(struct index *index, const struct certificate_record *r
     strcpy(entry->cluster, record->cluster);
     strcpy(entry->node, record->node);
     strcpy(entry->profile, record->profile);
+    memcpy(entry->spki_sha256, record->spki_sha256, SHA256_SIZE);
+    key_owner(record->cluster, record->node, record->identity, entry->owner);
     return OK;
 }
 
@@ -137,8 +143,8 @@ static enum err entries_write(struct store *store, const struct entry *entries, 
 {
     static const char kinds[KINDS] = {'c', 'n', 'p', 'e'};
     AUTO(flush) flush = {0};
-    TRY(flush_new(count * KINDS + 1, &flush, f));
-    for (size_t i = 0; i < count; i++)
+    TRY(flush_new(count * ROWS + 1, &flush, f));
+    for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < KINDS; k++) {
             if (kinds[k] == 'n' && !entries[i].node[0])
                 continue;
@@ -147,9 +153,14 @@ static enum err entries_write(struct store *store, const struct entry *entries, 
             position_append(kinds[k], &entries[i], &key);
             TRY(flush_add(&flush, &key, span("", 0), false, f));
         }
+        AUTO(bytes) key = {0};
+        key_owner_row(entries[i].spki_sha256, &key);
+        TRY(flush_add(&flush, &key, SPAN_OF(entries[i].owner), false, f));
+    }
     AUTO(bytes) key = {0};
     AUTO(bytes) row = {0};
     key_meta("index", &key);
+    pack_u8(&row, FORM);
     pack_u64(&row, seen);
     TRY(bytes_check(&row, f));
     TRY(flush_add(&flush, &key, bytes_span(&row), false, f));
@@ -169,6 +180,8 @@ static void tail_flush(struct index *index, struct entry *scratch)
     pthread_mutex_unlock(&index->lock);
     struct fault fault = {0};
     enum err err = count ? entries_write(index->store, scratch, count, seen, &fault) : OK;
+    for (size_t i = 0; err == OK && i < count; i++)
+        key_release(index->claims, scratch[i].spki_sha256);
     pthread_mutex_lock(&index->lock);
     index->blocked = err != OK;
     if (err == OK) { /* what could not be written stays in the tail */
@@ -285,11 +298,13 @@ static enum err seen_load(struct store *store, uint64_t *ret_seen, struct fault 
     if (row.size == 0)
         return OK;
     struct unpack in = unpack_begin(bytes_span(&row));
+    if (unpack_u8(&in) != FORM)
+        return OK;
     *ret_seen = unpack_u64(&in);
     return unpack_finish(&in, "the progress of the search indexes", f);
 }
 
-enum err index_open(struct store *store, struct index **ret_index, struct fault *f)
+enum err index_open(struct store *store, struct key_claims *claims, struct index **ret_index, struct fault *f)
 {
     uint64_t seen = 0, certificates = 0;
     TRY(seen_load(store, &seen, f));
@@ -298,6 +313,7 @@ enum err index_open(struct store *store, struct index **ret_index, struct fault 
     if (!index)
         return fault_no_memory(f);
     index->store = store;
+    index->claims = claims;
     index->seen = seen;
     pthread_mutex_init(&index->lock, NULL);
     pthread_cond_init(&index->work, NULL);

@@ -2,6 +2,7 @@
  *
  *   x c <cluster> 0 <serial>            x n <cluster> 0 <node> 0 <serial>
  *   x p <profile> 0 <serial>            x e <not after, u64> <serial>
+ *   x k <SHA-256 of a public key>       its owner (ca/key_owner.h)
  *
  * They follow the commits in large batches. What is committed but not indexed yet is the tail, held in memory; a query
  * reads the index and the tail, so its answer is exact. `m index` says how many leaves have been seen; at start the
@@ -9,12 +10,14 @@
 #ifndef ENSIGN_CA_INDEX_H
 #define ENSIGN_CA_INDEX_H
 
+#include "ca/key_owner.h"
 #include "ca/ledger.h"
 
 struct index;
 
-/* Opens in two steps, because the ledger observes into the index. */
-MUST_USE enum err index_open(struct store *store, struct index **ret_index, struct fault *f);
+/* Opens in two steps, because the ledger observes into the index. Each certificate that is observed releases the claim
+ * on its key when it is indexed. */
+MUST_USE enum err index_open(struct store *store, struct key_claims *claims, struct index **ret_index, struct fault *f);
 ledger_observer index_observe; /* context: the struct index */
 /* Starts the thread that writes the tail out. */
 MUST_USE enum err index_start(struct index *index, struct fault *f);

@@ -53,12 +53,30 @@ static enum requester identity_role(const struct issue_request *request, const s
     return strcmp(profile->issuer, AUTHORITY_SERVICE) == 0 && profile->node_roles ? REQUESTER_NODE : 0;
 }
 
+/* A key has one owner: what a node proves with its key, nobody else can. *ret_claimed: the key is claimed for whom the
+ * certificate is for. *ret_other: who has it instead, or NULL. */
+static enum err key_owner_check(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                                bool *ret_claimed, const char **ret_other, struct fault *f)
+{
+    const uint8_t *key = csr->public_key.spki_sha256;
+    uint8_t owner[KEY_OWNER_SIZE];
+    if (authorities_has_key(ca->authorities, key)) {
+        *ret_other = "a CA";
+        return OK;
+    }
+    key_owner(request->cluster, request_node(request), request->identity, owner);
+    TRY(key_claim(ca->claims, key, owner, ret_claimed, f));
+    *ret_other = *ret_claimed ? NULL : "another node or identity";
+    return OK;
+}
+
 static enum err request_decide(struct ca *ca, const struct issue_request *request, const struct request *csr,
-                               struct issue_result *result, struct fault *f)
+                               struct issue_result *result, bool *ret_claimed, struct fault *f)
 {
     const struct profile *profile = NULL;
     struct subject_of_decision subject = {0};
     TRY(subject_find(ca, request, &profile, &result->authority, &subject, f));
+    TRY(key_owner_check(ca, request, csr, ret_claimed, &subject.key_owner, f));
     return decide(profile, &request->caller, &subject, csr, ca_now(ca), &result->decision, f);
 }
 
@@ -178,7 +196,7 @@ static enum err issue_once(struct ca *ca, const struct issue_request *request, c
 
 /* Parses and decides: the stretch that costs CPU. More of them at a time than cores only makes all of them late. */
 static enum err issue_decide(struct ca *ca, const struct issue_request *request, struct request *csr,
-                             struct issue_result *result, struct fault *f)
+                             struct issue_result *result, bool *ret_claimed, struct fault *f)
 {
     while (sem_wait(&ca->crypto) != 0) {
         /* interrupted by a signal */
@@ -187,7 +205,7 @@ static enum err issue_decide(struct ca *ca, const struct issue_request *request,
     if (err == OK)
         err = blocklist_check(&ca->blocked_keys, &csr->public_key, f);
     if (err == OK)
-        err = request_decide(ca, request, csr, result, f);
+        err = request_decide(ca, request, csr, result, ret_claimed, f);
     sem_post(&ca->crypto);
     return err;
 }
@@ -214,9 +232,12 @@ enum err issue(struct ca *ca, const struct issue_request *request, struct issue_
 {
     AUTO(issue_result) result = {0};
     AUTO(request) csr = {0};
-    enum err err = issue_decide(ca, request, &csr, &result, f);
+    bool claimed = false;
+    enum err err = issue_decide(ca, request, &csr, &result, &claimed, f);
     if (err == OK && !request->dry_run)
         err = issue_granted(ca, request, &csr, &result, f);
+    if (claimed && (err != OK || request->dry_run || result.stored_before)) /* else the index releases it */
+        key_release(ca->claims, csr.public_key.spki_sha256);
     if (err != OK && is_denial(f) && !request->dry_run) {
         char what[512];
         snprintf(what, sizeof what, "certificate %.64s %.64s %.253s", request->cluster, request->profile,

@@ -4,7 +4,7 @@
  *   m schema                                schema version, u32
  *   m log                                   frontier of the audit log
  *   m service                               service_record
- *   m index                                 how many leaves the search indexes have seen, u64
+ *   m index                                 form of the search indexes, u8, and how many leaves they have seen, u64
  *   a <cluster> 0 <authority> 0 <u32>       authority_record, by generation
  *   c <cluster>                             cluster_record
  *   t <token id, 16 bytes>                  token_record

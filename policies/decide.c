@@ -216,6 +216,8 @@ static void request_check(const struct inquiry *in, const struct certificate_con
     if (!(in->profile->keys & 1u << request->public_key.algorithm))
         fault_reason(in->f, "/csr/publicKey", "profile \"%s\" does not take %s keys", in->profile->name,
                      key_algorithm_name(request->public_key.algorithm));
+    if (in->subject->key_owner)
+        fault_reason(in->f, "/csr/publicKey", "this public key belongs to %s: make a new key", in->subject->key_owner);
     for (size_t i = 0; i < request->excess_count; i++)
         fault_reason(in->f, "/csr/extensions", "%s", request->excess[i]);
 }

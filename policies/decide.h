@@ -23,6 +23,8 @@ struct subject_of_decision {
     const struct alternative_names *service_names; /* NULL but for `service` */
     int64_t authority_not_after;                   /* of the issuing CA */
     int64_t lifetime_seconds;                      /* asked for; 0: the profile's. Shorter is granted, longer refused */
+    const char *key_owner; /* who else has the public key, "a CA", say; NULL: nobody. One node may have one key for
+                              several of its profiles */
 };
 
 struct decision {

@@ -27,12 +27,12 @@ def main():
         service.create_cluster('vagrant-external-etcd.yaml')
         service.create_cluster('nginx-keepalived-external-etcd.yaml',
                                [('kind: Cluster', 'kind: Cluster\nkeys: {authorities: rsa-2048}')])
-        csr = run('openssl', 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/',
-                  '-keyout', '/dev/null').stdout
         signed, stopping = [0, 0], threading.Event()
 
         def load(slot, cluster, node):
             client = Client(service, service.context_file)
+            csr = run('openssl', 'req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj',
+                      '/', '-keyout', '/dev/null').stdout
             while not stopping.is_set():
                 status, answer, _ = client.post(f'/v1/clusters/{cluster}/certificates',
                                                 {'profile': 'etcd-member', 'node': node, 'csr': csr})

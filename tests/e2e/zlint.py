@@ -3,6 +3,7 @@
 import json
 import pathlib
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from lib.service import Client, ROOT, Service, run
@@ -15,6 +16,7 @@ EXCLUDED = 'CABF_BR,CABF_EV,CABF_SMIME_BR,Apple,Mozilla,ETSI_ESI'
 ACCEPTED = {'n_san_iana_pub_suffix_empty'}
 ALGORITHMS = ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']
 ETCD_PROFILES = ['etcd-member', 'etcd-server', 'etcd-peer', 'etcd-healthcheck-client', 'node-identity']
+OWNERS = ['etcdone', 'etcdthree', 'masterone', 'an-operator']
 CERTIFICATES_MIN, LINTS_MIN = 200, 100
 
 
@@ -27,67 +29,74 @@ def findings(pem_path):
 
 
 def make_keys(folder):
-    """algorithm -> PEM request"""
+    """(whose, algorithm) -> PEM request: a key has one owner"""
     requests = {}
     for algorithm in ALGORITHMS:
         kind, size = algorithm.split('-')
         how = (['-newkey', 'ec', '-pkeyopt', f'ec_paramgen_curve:P-{size[1:]}'] if kind == 'ecdsa' else
                ['-newkey', f'rsa:{size}'])
-        requests[algorithm] = run('openssl', 'req', '-new', *how, '-nodes', '-subj', '/', '-keyout',
-                                  folder / f'{algorithm}.key').stdout
+        for whose in OWNERS:
+            requests[whose, algorithm] = run('openssl', 'req', '-new', *how, '-nodes', '-subj', '/', '-keyout',
+                                             folder / 'key').stdout
     return requests
 
 
 def wanted(cluster):
-    """(path, body) of all that is asked for in one cluster"""
+    """(whose, path, body) of all that is asked for in one cluster"""
     path = f'/v1/clusters/{cluster}/certificates'
     for node in ('etcdone', 'etcdthree'):
         for profile in ETCD_PROFILES:
-            yield path, {'profile': profile, 'node': node}
-    yield path, {'profile': 'apiserver-etcd-client', 'node': 'masterone'}
-    yield '/v1/identities', {'name': f'operator-of-{cluster}', 'role': 'operator'}
+            yield node, path, {'profile': profile, 'node': node}
+    yield 'masterone', path, {'profile': 'apiserver-etcd-client', 'node': 'masterone'}
+    yield 'an-operator', '/v1/identities', {'name': 'an-operator', 'role': 'operator'}
+
+
+class Lint:
+    def __init__(self, folder):
+        self.pem, self.count, self.wrong, self.lints = folder / 'certificate.pem', 0, [], 0
+
+    def look(self, text, what):
+        self.pem.write_text(text)
+        found, self.lints = findings(self.pem)
+        self.count += 1
+        if found:
+            self.wrong.append(f'{what}: {", ".join(found)}')
+
+
+def lint_issuer(issuer, requests, lint):
+    """All that the CAs of one algorithm issue, in a service of their own, so that the keys are nobody's yet."""
+    with Service() as service:
+        service.init().start()
+        admin = Client(service, service.context_file)
+        service.create_cluster('vagrant-external-etcd.yaml',
+                               [('name: vagrant', f'name: zlint\nkeys: {{authorities: {issuer}}}')])
+        for algorithm in ALGORITHMS:
+            for whose, path, body in wanted('zlint'):
+                status, answer, _ = admin.post(path, dict(body, csr=requests[whose, algorithm]))
+                assert status == 201, (path, body, answer)
+                lint.look(answer['certificate'], f"{issuer} {algorithm} {body.get('profile', 'identity')}")
+        _, authorities, _ = admin.get('/v1/clusters/zlint/authorities')
+        for authority in authorities['items']:
+            lint.look(authority['certificate'], f"CA {issuer} {authority['name']}")
+        lint.look(admin.get('/v1/clusters/ensign/authorities/service-ca/bundle')[1].decode(), 'service CA')
 
 
 def main():
     if not ZLINT.exists():
         print('SKIP: no zlint; ./setup test fetches it on Debian')
         sys.exit(77)
-    count, wrong, lints = 0, [], 0
-    with Service() as service:
-        service.init().start()
-        requests = make_keys(service.folder)
-        admin = Client(service, service.context_file)
-        pem = service.folder / 'certificate.pem'
-
-        def lint(text, what):
-            nonlocal count, lints
-            pem.write_text(text)
-            found, lints = findings(pem)
-            count += 1
-            if found:
-                wrong.append(f'{what}: {", ".join(found)}')
-
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        requests, lint = make_keys(folder), Lint(folder)
         for issuer in ALGORITHMS:
-            cluster = f'zlint-{issuer}'
-            service.create_cluster('vagrant-external-etcd.yaml',
-                                   [('name: vagrant', f'name: {cluster}\nkeys: {{authorities: {issuer}}}')])
-            for algorithm, csr in requests.items():
-                for path, body in wanted(cluster):
-                    status, answer, _ = admin.post(path, dict(body, csr=csr))
-                    assert status == 201, (path, body, answer)
-                    lint(answer['certificate'], f"{issuer} {algorithm} {body.get('profile', 'identity')}")
-            _, authorities, _ = admin.get(f'/v1/clusters/{cluster}/authorities')
-            for authority in authorities['items']:
-                lint(authority['certificate'], f"CA {issuer} {authority['name']}")
-        lint(admin.get('/v1/clusters/ensign/authorities/service-ca/bundle')[1].decode(), 'service CA')
-
-        bad = service.folder / 'bad.pem'
+            lint_issuer(issuer, requests, lint)
+        bad = folder / 'bad.pem'
         run('openssl', 'req', '-x509', '-newkey', 'rsa:1024', '-nodes', '-days', '9000', '-subj', '/CN=*.bad', '-keyout',
-            service.folder / 'bad.key', '-out', bad, '-addext', 'keyUsage=keyEncipherment,keyCertSign')
+            folder / 'bad.key', '-out', bad, '-addext', 'keyUsage=keyEncipherment,keyCertSign')
         control, _ = findings(bad)
-    print('\n'.join(sorted(set(wrong))[:40]))
-    print(f'{count} certificates, {lints} lints; the bad one: {len(control)} findings')
-    ok = not wrong and count >= CERTIFICATES_MIN and lints >= LINTS_MIN and control
+    print('\n'.join(sorted(set(lint.wrong))[:40]))
+    print(f'{lint.count} certificates, {lint.lints} lints; the bad one: {len(control)} findings')
+    ok = not lint.wrong and lint.count >= CERTIFICATES_MIN and lint.lints >= LINTS_MIN and control
     sys.exit(0 if ok else 1)
 
 

@@ -188,11 +188,11 @@ class Lists(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        csr = der.request(Key())
+        requests = {node: der.request(Key()) for node in ('etcdone', 'etcdtwo')}
         for node, count in (('etcdone', 25), ('etcdtwo', 3)):
             for _ in range(count):
-                assert issue(cls.admin, csr, node=node)[0] == 201
-        assert issue(cls.admin, csr, node='etcdone', lifetime_seconds=3600)[0] == 201
+                assert issue(cls.admin, requests[node], node=node)[0] == 201
+        assert issue(cls.admin, requests['etcdone'], node='etcdone', lifetime_seconds=3600)[0] == 201
 
     def pages(self, query, limit):
         """How many items each page has, and all of them."""

@@ -205,6 +205,106 @@ static void token_gives_each_profile_once_and_the_same_key_the_same_answer(void 
                      ERR_AUTH);
 }
 
+/* ---- whose key ---- */
+
+/* The request for a node of "lab" is refused because of its key alone. */
+static void key_is_anothers(struct fixture *fixture, const char *profile, const char *node, struct span csr)
+{
+    struct fault f = {0};
+    AUTO(issue_result) result = {0};
+    struct issue_request request = fixture_request(profile, node, csr);
+    assert_int_equal(issue(fixture->ca, &request, &result, &f), ERR_DENIED);
+    assert_int_equal(f.code, CODE_POLICY_DENIED);
+    assert_int_equal(f.reasons_count, 1);
+    assert_string_equal(f.reasons[0].pointer, "/csr/publicKey");
+}
+
+static void key_is_given(struct fixture *fixture, const char *profile, const char *node, struct span csr, bool dry_run)
+{
+    struct fault f = {0};
+    AUTO(issue_result) result = {0};
+    struct issue_request request = fixture_request(profile, node, csr);
+    request.dry_run = dry_run;
+    assert_ok(issue(fixture->ca, &request, &result, &f), &f);
+}
+
+static uint64_t index_rebuild_all(struct fixture *fixture)
+{
+    struct fault f = {0};
+    struct store *store = NULL;
+    uint64_t certificates = 0;
+    ca_close(fixture->ca);
+    fixture->ca = NULL;
+    assert_ok(ca_store_open(fixture->database, &store, &f), &f);
+    assert_ok(index_rebuild(store, &certificates, &f), &f);
+    store_close(store);
+    assert_ok(ca_open(fixture->database, fixture->signer, &fixture->ca, &f), &f);
+    return certificates;
+}
+
+static void key_has_one_owner_before_and_after_indexing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fault f = {0};
+    AUTO(bytes) pem = fixture_csr();
+    struct span csr = bytes_span(&pem);
+    AUTO(issue_result) identity = {0};
+    key_is_given(fixture, "etcd-member", "etcdtwo", csr, true); /* leaves no claim behind */
+    key_is_given(fixture, "etcd-member", "etcdone", csr, false);
+    for (int round = 0; round < 3; round++) {
+        key_is_anothers(fixture, "etcd-member", "etcdtwo", csr);
+        struct issue_request person = fixture_request("identity", "", csr);
+        person.caller.kind = REQUESTER_ADMIN;
+        person.cluster = CLUSTER_SERVICE;
+        person.identity = "mallory";
+        person.role = REQUESTER_AUDITOR;
+        assert_int_equal(issue(fixture->ca, &person, &identity, &f), ERR_DENIED);
+        fault_clear(&f);
+        key_is_given(fixture, "etcd-peer", "etcdone", csr, false);
+        if (round == 0)
+            fixture_reopen(fixture);
+        else
+            index_rebuild_all(fixture);
+    }
+}
+
+/* Of many who ask with one key, half of them for another node, only those of one node get anything. */
+struct key_racer {
+    struct fixture *fixture;
+    const char *node;
+    struct span csr;
+    pthread_t thread;
+    bool given;
+};
+
+static void *key_race(void *context)
+{
+    struct key_racer *racer = context;
+    struct fault f = {0};
+    AUTO(issue_result) result = {0};
+    struct issue_request request = fixture_request("etcd-member", racer->node, racer->csr);
+    racer->given = issue(racer->fixture->ca, &request, &result, &f) == OK;
+    return NULL;
+}
+
+static void raced_key_has_one_owner(void **state)
+{
+    enum { RACERS = 40 };
+    struct key_racer racers[RACERS];
+    AUTO(bytes) csr = fixture_csr();
+    for (size_t i = 0; i < RACERS; i++) {
+        racers[i] = (struct key_racer){*state, i % 2 ? "etcdone" : "etcdtwo", bytes_span(&csr), 0, false};
+        assert_int_equal(pthread_create(&racers[i].thread, NULL, key_race, &racers[i]), 0);
+    }
+    size_t given[2] = {0};
+    for (size_t i = 0; i < RACERS; i++) {
+        pthread_join(racers[i].thread, NULL);
+        given[i % 2] += racers[i].given;
+    }
+    assert_true(given[0] + given[1] > 0);
+    assert_true(given[0] == 0 || given[1] == 0);
+}
+
 struct racer {
     struct fixture *fixture;
     struct issue_request request;
@@ -372,19 +472,10 @@ static void search_is_exact_before_and_after_indexing(void **state)
 static void rebuilt_indexes_find_the_same(void **state)
 {
     struct fixture *fixture = *state;
-    struct fault f = {0};
     struct certificate_query lab = {.cluster = "lab"};
     size_t before = query_all(fixture, lab, 50);
     assert_true(before > 20);
-    uint64_t certificates = 0;
-    ca_close(fixture->ca);
-    struct store *store = NULL;
-    assert_ok(ca_store_open(fixture->database, &store, &f), &f);
-    assert_ok(index_rebuild(store, &certificates, &f), &f);
-    store_close(store);
-    fixture->ca = NULL;
-    assert_ok(ca_open(fixture->database, fixture->signer, &fixture->ca, &f), &f);
-    assert_true(certificates >= before);
+    assert_true(index_rebuild_all(fixture) >= before);
     assert_int_equal(query_all(fixture, lab, 50), before);
 }
 
@@ -428,6 +519,8 @@ int main(void)
         cmocka_unit_test(dry_run_changes_nothing),
         cmocka_unit_test(token_gives_each_profile_once_and_the_same_key_the_same_answer),
         cmocka_unit_test(raced_token_gives_exactly_one_certificate),
+        cmocka_unit_test(key_has_one_owner_before_and_after_indexing),
+        cmocka_unit_test(raced_key_has_one_owner),
         cmocka_unit_test(unknown_revoked_and_wrong_tokens_are_refused),
         cmocka_unit_test(issuance_waits_for_a_signer),
         cmocka_unit_test(same_cluster_again_changes_nothing_and_another_one_is_refused),

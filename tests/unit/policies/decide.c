@@ -261,6 +261,15 @@ static void foreign_usages_are_refused(void **state)
     }
 }
 
+static void keys_of_others_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct question question = question_make(fixture);
+    question.subject.key_owner = "another node or identity";
+    denied(fixture, &question, "/csr/publicKey", "belongs to another node or identity");
+    question_cleanup(&question);
+}
+
 static void callers_stay_at_their_place(void **state)
 {
     const struct fixture *fixture = *state;
@@ -457,6 +466,7 @@ int main(void)
         cmocka_unit_test(foreign_names_are_refused),
         cmocka_unit_test(foreign_subjects_are_refused),
         cmocka_unit_test(foreign_usages_are_refused),
+        cmocka_unit_test(keys_of_others_are_refused),
         cmocka_unit_test(callers_stay_at_their_place),
         cmocka_unit_test(operators_may_ask_for_nodes),
         cmocka_unit_test(identities_are_for_admins_to_give),
