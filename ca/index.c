@@ -1,4 +1,4 @@
-#include "ca/index.h"
+#include "ca/index_entry.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -14,22 +14,9 @@ enum {
     FLUSH_ENTRIES = 1024,    /* written out at once when so many wait, */
     FLUSH_AFTER_SECONDS = 1, /* or after this time */
     FLUSH_MAX = 4096,        /* in one commit */
-    POSITION_MAX = 8 + SERIAL_SIZE,
-    SCAN_POSITIONS = 256,
-    KINDS = 4,        /* of index by serial */
-    ROWS = KINDS + 1, /* of a certificate in the indexes; the other one is its key's */
-    FORM = 2,         /* of what the indexes hold: with another form they are made again at start */
-};
-
-/* What the indexes know of one certificate. */
-struct entry {
-    uint8_t serial[SERIAL_SIZE];
-    char cluster[CLUSTER_NAME_MAX + 1];
-    char node[DNS_NAME_MAX + 1];
-    char profile[PROFILE_NAME_MAX + 1];
-    uint8_t spki_sha256[SHA256_SIZE], owner[KEY_OWNER_SIZE];
-    int64_t not_after;
-    uint64_t sequence; /* of its leaf */
+    KINDS = 4,               /* of index by serial */
+    ROWS = KINDS + 1,        /* of a certificate in the indexes; the other one is its key's */
+    FORM = 2,                /* of what the indexes hold: with another form they are made again at start */
 };
 
 struct index {
@@ -49,8 +36,7 @@ struct index {
 
 /* ---- keys ---- */
 
-/* Everything of an index key but the position, which is the serial, after the expiry in the index of kind 'e'. */
-static void key_index(char kind, const char *cluster, const char *node, const char *profile, struct bytes *out)
+void key_index(char kind, const char *cluster, const char *node, const char *profile, struct bytes *out)
 {
     pack_u8(out, 'x');
     pack_u8(out, (uint8_t)kind);
@@ -62,7 +48,7 @@ static void key_index(char kind, const char *cluster, const char *node, const ch
         bytes_append(out, profile, strlen(profile) + 1);
 }
 
-static void position_append(char kind, const struct entry *entry, struct bytes *out)
+void position_append(char kind, const struct entry *entry, struct bytes *out)
 {
     if (kind == 'e')
         pack_i64(out, entry->not_after);
@@ -103,6 +89,22 @@ void index_observe(void *context, const struct change *change)
     if (index->tail_count == 1 || index->tail_count >= FLUSH_ENTRIES)
         pthread_cond_signal(&index->work);
     pthread_mutex_unlock(&index->lock);
+}
+
+enum err index_tail_each(struct index *index, enum err (*visit)(void *context, const struct entry *entry),
+                         void *context)
+{
+    enum err err = OK;
+    pthread_mutex_lock(&index->lock);
+    for (size_t i = 0; err == OK && i < index->tail_count; i++)
+        err = visit(context, &index->tail[i]);
+    pthread_mutex_unlock(&index->lock);
+    return err;
+}
+
+struct store *index_store(const struct index *index)
+{
+    return index->store;
 }
 
 /* ---- writing the tail out ---- */
@@ -242,8 +244,8 @@ static bool serials_collect(void *context, struct span key, struct span leaf)
     return serials->count < FLUSH_MAX;
 }
 
-static enum err entry_load(struct store *store, const uint8_t serial[SERIAL_SIZE],
-                           struct certificate_record *ret_record, struct fault *f)
+enum err entry_load(struct store *store, const uint8_t serial[SERIAL_SIZE], struct certificate_record *ret_record,
+                    struct fault *f)
 {
     AUTO(bytes) key = {0};
     AUTO(bytes) row = {0};
@@ -378,217 +380,4 @@ enum err index_rebuild(struct store *store, uint64_t *ret_certificates, struct f
         TRY(erase_some(store, &more, f));
     uint64_t seen = 0;
     return catch_up(store, &seen, ret_certificates, f);
-}
-
-/* ---- queries ---- */
-
-/* A place in the order of a query: the serial, behind the expiry where that is the order. */
-struct position {
-    uint8_t data[POSITION_MAX];
-};
-
-struct search {
-    const struct certificate_query *query;
-    char kind; /* of index; 's': the records themselves */
-    size_t position_size;
-    struct bytes prefix;   /* of the keys */
-    struct position *tail; /* what matches and is not indexed, in order */
-    size_t tail_count;
-    struct position found[SCAN_POSITIONS];
-    size_t found_count;
-};
-
-static void search_cleanup(struct search *search)
-{
-    bytes_free(&search->prefix);
-    free(search->tail);
-}
-
-static char query_kind(const struct certificate_query *query)
-{
-    if (query->node)
-        return 'n';
-    if (query->cluster)
-        return 'c';
-    if (query->profile)
-        return 'p';
-    bool by_expiry = query->not_after_before || (query->state && strcmp(query->state, "revoked") != 0);
-    return by_expiry ? 'e' : 's';
-}
-
-static bool entry_matches(const struct entry *entry, const struct certificate_query *query)
-{
-    return (!query->cluster || strcmp(entry->cluster, query->cluster) == 0) &&
-           (!query->node || strcmp(entry->node, query->node) == 0) &&
-           (!query->profile || strcmp(entry->profile, query->profile) == 0);
-}
-
-static bool record_matches(const struct certificate_record *record, const struct certificate_query *query)
-{
-    return (!query->cluster || strcmp(record->cluster, query->cluster) == 0) &&
-           (!query->node || strcmp(record->node, query->node) == 0) &&
-           (!query->profile || strcmp(record->profile, query->profile) == 0) &&
-           (!query->not_after_before || record->not_after < query->not_after_before) &&
-           (!query->state || strcmp(certificate_record_state(record, query->now), query->state) == 0);
-}
-
-static int position_compare(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct position));
-}
-
-/* The tail must be read before the index: what moves between the two is then found in either. */
-static enum err search_tail(struct search *search, struct index *index, struct fault *f)
-{
-    if (search->kind == 's')
-        return OK;
-    enum err err = OK;
-    pthread_mutex_lock(&index->lock);
-    search->tail = calloc(index->tail_count + 1, sizeof *search->tail);
-    for (size_t i = 0; search->tail && i < index->tail_count; i++) {
-        if (!entry_matches(&index->tail[i], search->query))
-            continue;
-        AUTO(bytes) position = {0};
-        position_append(search->kind, &index->tail[i], &position);
-        if ((err = bytes_check(&position, f)) != OK)
-            break;
-        memcpy(search->tail[search->tail_count++].data, position.data, position.size);
-    }
-    pthread_mutex_unlock(&index->lock);
-    TRY(err);
-    if (!search->tail)
-        return fault_no_memory(f);
-    qsort(search->tail, search->tail_count, sizeof *search->tail, position_compare);
-    return OK;
-}
-
-static enum err search_begin(struct search *search, struct index *index, struct fault *f)
-{
-    const struct certificate_query *query = search->query;
-    search->kind = query_kind(query);
-    search->position_size = search->kind == 'e' ? POSITION_MAX : SERIAL_SIZE;
-    if (query->cursor.size && query->cursor.size != search->position_size)
-        return fault_set(f, CODE_MALFORMED, "this cursor belongs to another list");
-    if (search->kind == 's')
-        key_prefix('s', &search->prefix);
-    else
-        key_index(search->kind, query->cluster, query->node, query->profile, &search->prefix);
-    TRY(bytes_check(&search->prefix, f));
-    return search_tail(search, index, f);
-}
-
-static bool search_visit(void *context, struct span key, struct span value)
-{
-    (void)value;
-    struct search *search = context;
-    if (key.size != search->prefix.size + search->position_size)
-        return true;
-    struct position *position = &search->found[search->found_count++];
-    *position = (struct position){0};
-    memcpy(position->data, key.data + search->prefix.size, search->position_size);
-    return search->found_count < SCAN_POSITIONS;
-}
-
-/* The next indexed positions behind `after` (empty: from the start), merged with the tail's among them. */
-static enum err search_scan(struct search *search, struct store *store, struct span after, struct fault *f)
-{
-    static const uint8_t last[POSITION_MAX + 1] = {[0 ... POSITION_MAX] = 0xff};
-    AUTO(bytes) from = {0};
-    AUTO(bytes) to = {0};
-    pack_fixed(&from, bytes_span(&search->prefix));
-    pack_fixed(&from, after);
-    if (after.size)
-        pack_u8(&from, 0);
-    else if (search->kind == 'e' && search->query->state && strcmp(search->query->state, "valid") == 0)
-        pack_i64(&from, search->query->now);
-    pack_fixed(&to, bytes_span(&search->prefix));
-    if (search->kind == 'e' && search->query->not_after_before)
-        pack_i64(&to, search->query->not_after_before);
-    else
-        pack_fixed(&to, SPAN_OF(last));
-    TRY(bytes_check(&from, f));
-    TRY(bytes_check(&to, f));
-    search->found_count = 0;
-    return store_scan(store, bytes_span(&from), bytes_span(&to), false, search_visit, search, f);
-}
-
-/* The next position of the tail that is behind `after`; NULL at its end. */
-static const struct position *search_tail_next(const struct search *search, const struct position *after)
-{
-    for (size_t i = 0; i < search->tail_count; i++)
-        if (!after || position_compare(&search->tail[i], after) > 0)
-            return &search->tail[i];
-    return NULL;
-}
-
-struct page {
-    struct certificate_record *records;
-    size_t count;
-};
-
-static enum err page_add(struct page *page, struct search *search, struct store *store, const struct position *position,
-                         struct fault *f)
-{
-    const uint8_t *serial = position->data + search->position_size - SERIAL_SIZE;
-    AUTO(certificate_record) record = {0};
-    TRY(entry_load(store, serial, &record, f));
-    if (record_matches(&record, search->query)) {
-        page->records[page->count++] = record;
-        record = (struct certificate_record){0};
-    }
-    return OK;
-}
-
-/* Fills the page from one scan and the tail. *after is moved; true when there is nothing behind it. */
-static enum err page_fill(struct page *page, struct search *search, struct store *store, struct position *after,
-                          bool *begun, bool *ret_end, struct fault *f)
-{
-    TRY(search_scan(search, store, *begun ? span(after->data, search->position_size) : span(NULL, 0), f));
-    bool scanned_all = search->found_count < SCAN_POSITIONS;
-    size_t i = 0;
-    *ret_end = false;
-    while (page->count < search->query->limit) {
-        const struct position *indexed = i < search->found_count ? &search->found[i] : NULL;
-        const struct position *tail = search_tail_next(search, *begun ? after : NULL);
-        if (!indexed && !scanned_all)
-            return OK; /* scan on from here */
-        if (!indexed && !tail) {
-            *ret_end = true;
-            return OK;
-        }
-        bool take_tail = tail && (!indexed || position_compare(tail, indexed) < 0);
-        struct position next = take_tail ? *tail : *indexed;
-        i += take_tail ? 0 : 1;
-        TRY(page_add(page, search, store, &next, f));
-        *after = next;
-        *begun = true;
-    }
-    return OK;
-}
-
-enum err index_query(struct index *index, const struct certificate_query *query, struct certificate_record *ret_records,
-                     size_t *ret_count, struct bytes *ret_cursor, struct fault *f)
-{
-    AUTO(search) search = {.query = query};
-    TRY(search_begin(&search, index, f));
-    struct page page = {.records = ret_records};
-    struct position after = {0};
-    bool begun = query->cursor.size > 0, end = false;
-    if (begun)
-        memcpy(after.data, query->cursor.data, query->cursor.size);
-    enum err err = OK;
-    while (err == OK && !end && page.count < query->limit)
-        err = page_fill(&page, &search, index->store, &after, &begun, &end, f);
-    AUTO(bytes) cursor = {0};
-    if (err == OK && !end)
-        err = bytes_copy(span(after.data, search.position_size), &cursor, f);
-    if (err != OK) {
-        for (size_t i = 0; i < page.count; i++)
-            certificate_record_cleanup(&page.records[i]);
-        return err;
-    }
-    *ret_count = page.count;
-    *ret_cursor = cursor;
-    cursor = (struct bytes){0};
-    return OK;
 }

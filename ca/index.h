@@ -37,9 +37,10 @@ struct certificate_query {
     struct span cursor; /* empty, or ret_cursor of the page before */
 };
 
-/* One page. In order of expiry when neither node, cluster nor profile is given but a state or not_after_before is; else
- * in order of serial, which is about the order of issuance.
- * ret_records  limit structs, the caller's, cleaned up by it; ret_cursor empty at the end. */
+/* One page, which may hold fewer than the limit, even none, though there is more: then the cursor says so. In order of
+ * expiry when neither node, cluster nor profile is given but a state or not_after_before is; else in order of serial,
+ * which is about the order of issuance. ret_records  limit structs, the caller's, cleaned up by it; ret_cursor empty at
+ * the end. */
 MUST_USE enum err index_query(struct index *index, const struct certificate_query *query,
                               struct certificate_record *ret_records, size_t *ret_count, struct bytes *ret_cursor,
                               struct fault *f);

@@ -17,13 +17,16 @@ static enum err page_fetch(struct api *api, const char *path, size_t limit, cons
     return api_json(api, "GET", bytes_text(&whole), NULL, ret_page, f);
 }
 
-/* Moves the items of a page to the list, and its cursor. */
+/* Moves the items of a page to the list, and its cursor. A page may be empty though more follow, but each page is
+ * another place of the list. */
 static enum err page_add(const struct document *page, json_t *list, size_t *ret_added, struct fault *f)
 {
     const json_t *root = document_json(page), *items = json_object_get(root, "items");
     json_t *cursor = json_object_get(root, "next_cursor");
     if (!json_is_array(items) || (cursor && !json_is_string(cursor) && !json_is_null(cursor)))
         return fault_set(f, CODE_UNTRUSTED, "the service's answer is not a page of a list");
+    if (json_is_string(cursor) && json_equal(cursor, json_object_get(list, "next_cursor")))
+        return fault_set(f, CODE_UNTRUSTED, "the service's list does not go on behind its page");
     if (json_array_extend(json_object_get(list, "items"), (json_t *)(uintptr_t)items) != 0 ||
         json_object_set_new(list, "next_cursor", cursor ? json_incref(cursor) : json_null()) != 0)
         return fault_no_memory(f);
@@ -44,8 +47,6 @@ enum err pages_fetch(struct api *api, const char *path, size_t limit_max, json_t
         bool last = json_is_null(json_object_get(list, "next_cursor"));
         if (last || (limit_max && count + added >= limit_max))
             break;
-        if (added == 0)
-            return fault_set(f, CODE_UNTRUSTED, "the service's list has an empty page that is not the last");
     }
     *ret_list = TAKE(list);
     return OK;

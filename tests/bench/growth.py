@@ -55,12 +55,13 @@ def main():
               '|---|---|---|---|---|---|---|')
         for size in map(int, arguments.sizes.split(',')):
             client = Client(service, service.context_file)
-            while count(client) < size:
-                service.load(64, 4)
+            while (missing := size - count(client)) > 0:
+                service.load(64, 1 + min(missing // 20000, 9))
+            reached = count(client)
             found = service.load(64, RATE_SECONDS)
             milliseconds, query = slowest_list(client)
             memory = resident_mib(service.pid('server'))
-            print(f"| {count(client):,} | {found['rate']:,.0f}/s | {sum(found['cpu'].values()):.2f} ms | "
+            print(f"| {reached:,} | {found['rate']:,.0f}/s | {sum(found['cpu'].values()):.2f} ms | "
                   f'{milliseconds:.1f} ms ({query}) | {disk_bytes(service) / count(client):,.0f} B | {memory:.0f} MiB | '
                   f'{start_seconds(service):.2f} s |', flush=True)
 
