@@ -166,6 +166,19 @@ void time_text(int64_t seconds, char ret_text[TIME_TEXT_SIZE])
     strftime(ret_text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
+enum err time_parse(const char *text, int64_t *ret_seconds, struct fault *f)
+{
+    struct tm utc = {0};
+    char again[TIME_TEXT_SIZE] = "";
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    int64_t seconds = timegm(&utc);
+    time_text(seconds, again); /* strptime() is lenient, and takes a 31st of February */
+    if (!end || strcmp(again, text) != 0)
+        return fault_set(f, CODE_MALFORMED, "expected a time in UTC as 2026-11-21T04:00:00Z");
+    *ret_seconds = seconds;
+    return OK;
+}
+
 static const struct {
     char letter;
     int64_t seconds;

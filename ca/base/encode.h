@@ -31,6 +31,7 @@ MUST_USE enum err pem_decode(struct span text, const char *label, struct bytes *
 
 enum { TIME_TEXT_SIZE = 32 };
 void time_text(int64_t seconds, char ret_text[TIME_TEXT_SIZE]);
+MUST_USE enum err time_parse(const char *text, int64_t *ret_seconds, struct fault *f); /* as time_text() writes it */
 
 enum { DURATION_TEXT_SIZE = 32 };
 void duration_text(int64_t seconds, char ret_text[DURATION_TEXT_SIZE]); /* the largest unit that divides it */

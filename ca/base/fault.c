@@ -33,6 +33,7 @@ static const struct {
     [CODE_UNSUPPORTED] = {"unsupported", ERR_UNSUPPORTED, 400, 1},
     [CODE_SEALED] = {"sealed", ERR_IO, 503, 4},
     [CODE_READ_ONLY] = {"read_only", ERR_IO, 503, 4},
+    [CODE_CLOCK_UNTRUSTED] = {"clock_untrusted", ERR_IO, 503, 4},
     [CODE_SIGNER_DOWN] = {"signer_down", ERR_IO, 503, 4},
     [CODE_UNREACHABLE] = {"unreachable", ERR_IO, 503, 4},
     [CODE_UNTRUSTED] = {"untrusted", ERR_AUTH, 502, 1},

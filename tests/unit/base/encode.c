@@ -166,6 +166,38 @@ static void time_texts(void **state)
         char text[TIME_TEXT_SIZE];
         time_text(cases[i].seconds, text);
         assert_string_equal(text, cases[i].text);
+        int64_t seconds = -1;
+        struct fault f = {0};
+        assert_int_equal(time_parse(text, &seconds, &f), OK);
+        assert_int_equal(seconds, cases[i].seconds);
+    }
+}
+
+static void time_refuses(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "",
+        "now",
+        "2026-11-21",
+        "2026-11-21T04:00:00",
+        "2026-11-21T04:00:00+01:00",
+        "2026-11-21 04:00:00Z",
+        "2026-11-21T04:00:00Z ",
+        " 2026-11-21T04:00:00Z",
+        "2026-11-21T4:00:00Z",
+        "2026-02-30T04:00:00Z",
+        "2026-11-21T24:00:00Z",
+        "2026-11-21T04:00:60Z",
+        "2026-11-21T04:00:00.5Z",
+        "99999-11-21T04:00:00Z",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        int64_t seconds = -1;
+        struct fault f = {0};
+        if (time_parse(cases[i], &seconds, &f) != ERR_INPUT)
+            fail_msg("\"%s\" was taken", cases[i]);
+        assert_int_equal(seconds, -1);
     }
 }
 
@@ -219,7 +251,7 @@ int main(void)
         cmocka_unit_test(base64_vectors), cmocka_unit_test(base64_refuses),
         cmocka_unit_test(pem_round_trip), cmocka_unit_test(pem_blocks_follow_each_other),
         cmocka_unit_test(pem_refuses),    cmocka_unit_test(time_texts),
-        cmocka_unit_test(durations),
+        cmocka_unit_test(time_refuses),   cmocka_unit_test(durations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
