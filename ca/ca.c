@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ca/clusters.h"
@@ -13,8 +12,7 @@ static const int64_t service_authority_lifetime_seconds = 20LL * 366 * 86400;
 
 int64_t ca_now(const struct ca *ca)
 {
-    (void)ca;
-    return (int64_t)time(NULL);
+    return clock_read(ca->clock).now;
 }
 
 void caller_text(const struct caller *caller, char *ret_text, size_t size)
@@ -45,7 +43,7 @@ static enum err put(struct write *write, struct bytes *key, struct bytes *row, s
 
 /* The first rows, in one commit. */
 static enum err rows_create(struct store *store, const struct service_record *service,
-                            const struct authority_record *authority, struct fault *f)
+                            const struct authority_record *authority, const struct clock_state *clock, struct fault *f)
 {
     AUTO(bytes) schema_key = {0};
     AUTO(bytes) schema = {0};
@@ -53,16 +51,21 @@ static enum err rows_create(struct store *store, const struct service_record *se
     AUTO(bytes) service_row = {0};
     AUTO(bytes) authority_key = {0};
     AUTO(bytes) authority_row = {0};
+    AUTO(bytes) clock_key = {0};
+    AUTO(bytes) clock_row = {0};
     key_meta("schema", &schema_key);
     pack_u32(&schema, RECORD_SCHEMA);
     key_meta("service", &service_key);
     service_record_pack(service, &service_row);
     key_authority(authority->cluster, authority->name, authority->generation, &authority_key);
     authority_record_pack(authority, &authority_row);
-    struct write writes[3];
+    key_meta("clock", &clock_key);
+    clock_state_pack(clock, &clock_row);
+    struct write writes[4];
     TRY(put(&writes[0], &schema_key, &schema, f));
     TRY(put(&writes[1], &service_key, &service_row, f));
     TRY(put(&writes[2], &authority_key, &authority_row, f));
+    TRY(put(&writes[3], &clock_key, &clock_row, f));
     struct expectation absent = {bytes_span(&schema_key), 0};
     return store_commit(store, &absent, 1, writes, ARRAY_SIZE(writes), f);
 }
@@ -75,7 +78,12 @@ static void store_auto(struct store **store)
 enum err ca_create(const char *path, struct signer *signer, const struct alternative_names *names, const char *origin,
                    struct fault *f)
 {
-    AUTO(service_record) service = {.created_at = ca_now(NULL)};
+    struct clock_sample now;
+    uint8_t boot_id[BOOT_ID_SIZE];
+    clock_sample(&now);
+    clock_boot_id(boot_id);
+    struct clock_state clock = clock_state_from(&now, boot_id);
+    AUTO(service_record) service = {.created_at = now.wall_seconds};
     AUTO(authority_record) authority = {0};
     snprintf(service.origin, sizeof service.origin, "%s", origin);
     TRY(alternative_names_copy(names, &service.names, f));
@@ -84,7 +92,7 @@ enum err ca_create(const char *path, struct signer *signer, const struct alterna
                        service.created_at, &authority, f));
     CLEANUP(store_auto) struct store *store = NULL;
     TRY(store_lmdb_open(path, true, &store, f));
-    return rows_create(store, &service, &authority, f);
+    return rows_create(store, &service, &authority, &clock, f);
 }
 
 /* ---- opening ---- */
@@ -120,18 +128,19 @@ enum err ca_store_open(const char *path, struct store **ret_store, struct fault 
     return OK;
 }
 
-static enum err parts_open(struct ca *ca, const char *path, struct fault *f)
+static enum err parts_open(struct ca *ca, const char *path, int64_t max_offline_seconds, struct fault *f)
 {
     AUTO(bytes) row = {0};
     TRY(profiles_shipped(&ca->profiles, f));
     TRY(ca_store_open(path, &ca->store, f));
     TRY(row_load(ca->store, "service", &row, f));
     TRY(service_record_unpack(bytes_span(&row), &ca->service, f));
+    TRY(clock_open(ca->store, max_offline_seconds, &ca->clock, f));
     TRY(authorities_load(ca->store, &ca->authorities, f));
     TRY(clusters_load(ca->store, &ca->clusters, f));
     TRY(key_claims_new(ca->store, &ca->claims, f));
     TRY(index_open(ca->store, ca->claims, &ca->index, f));
-    TRY(ledger_open(ca->store, ca->signer, index_observe, ca->index, &ca->ledger, f));
+    TRY(ledger_open(ca->store, ca->signer, ca->clock, index_observe, ca->index, &ca->ledger, f));
     return index_start(ca->index, f);
 }
 
@@ -140,7 +149,8 @@ static void ca_auto(struct ca **ca)
     ca_close(*ca);
 }
 
-enum err ca_open(const char *path, struct signer *signer, struct ca **ret_ca, struct fault *f)
+enum err ca_open(const char *path, struct signer *signer, int64_t max_offline_seconds, struct ca **ret_ca,
+                 struct fault *f)
 {
     CLEANUP(ca_auto) struct ca *ca = calloc(1, sizeof *ca);
     if (!ca)
@@ -148,7 +158,7 @@ enum err ca_open(const char *path, struct signer *signer, struct ca **ret_ca, st
     ca->signer = signer;
     pthread_mutex_init(&ca->checkpoint.lock, NULL);
     sem_init(&ca->crypto, 0, (unsigned)(2 * sysconf(_SC_NPROCESSORS_ONLN)));
-    TRY(parts_open(ca, path, f));
+    TRY(parts_open(ca, path, max_offline_seconds, f));
     *ret_ca = TAKE(ca);
     return OK;
 }
@@ -160,6 +170,7 @@ void ca_close(struct ca *ca)
     ledger_close(ca->ledger);
     index_close(ca->index);
     key_claims_free(ca->claims);
+    clock_close(ca->clock);
     clusters_free(ca->clusters);
     authorities_free(ca->authorities);
     service_record_cleanup(&ca->service);

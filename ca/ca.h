@@ -7,6 +7,7 @@
 
 #include "ca/authority.h"
 #include "ca/blocklist.h"
+#include "ca/clock.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
 #include "policies/decide.h"
@@ -15,6 +16,7 @@ struct ca {
     struct store *store;
     struct signer *signer; /* borrowed */
     struct key_claims *claims;
+    struct clock *clock;
     struct index *index;
     struct ledger *ledger;
     struct authorities *authorities;
@@ -33,12 +35,20 @@ struct ca {
 /* A new, empty service in an existing folder `path`: schema, log key, service CA. */
 MUST_USE enum err ca_create(const char *path, struct signer *signer, const struct alternative_names *names,
                             const char *origin, struct fault *f);
-MUST_USE enum err ca_open(const char *path, struct signer *signer, struct ca **ret_ca, struct fault *f);
+/* max_offline_seconds  how much later than its last mark the clock may be after a start of the machine (ca/clock.h) */
+MUST_USE enum err ca_open(const char *path, struct signer *signer, int64_t max_offline_seconds, struct ca **ret_ca,
+                          struct fault *f);
 void ca_close(struct ca *ca);
 /* Only the store, its schema checked: for maintenance of a service that is stopped. */
 MUST_USE enum err ca_store_open(const char *path, struct store **ret_store, struct fault *f);
 
-int64_t ca_now(const struct ca *ca); /* UTC seconds */
+/* By which expiry is judged: UTC seconds. What is issued or recorded takes its time from clock_require(). */
+int64_t ca_now(const struct ca *ca);
+
+/* The admin sees this time on a clock that is right, and so the service's clock, which must be within 5 minutes of it,
+ * is: from now on it is trusted, also when that is before the mark. Is in the audit log when it returns; nothing
+ * happens when the clock is trusted anyway. ERR_INPUT when the two times differ. */
+MUST_USE enum err clock_acknowledge(struct ca *ca, const struct caller *caller, int64_t seen, struct fault *f);
 
 /* "token 4f3a…", "admin root": how records and leaves name a caller. */
 void caller_text(const struct caller *caller, char *ret_text, size_t size);

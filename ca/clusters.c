@@ -173,13 +173,13 @@ static void creation_cleanup(struct creation *creation)
     change_cleanup(&creation->change);
 }
 
-static enum err creation_authorities(struct ca *ca, const struct cluster *cluster, struct creation *creation,
-                                     struct fault *f)
+static enum err creation_authorities(struct ca *ca, const struct cluster *cluster, int64_t now,
+                                     struct creation *creation, struct fault *f)
 {
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++) {
         struct authority_record *record = &creation->authorities[i];
         TRY(authority_make(ca->signer, cluster->name, cluster_authorities[i], cluster->authority_algorithm,
-                           cluster->authority_lifetime_seconds, ca_now(ca), record, f));
+                           cluster->authority_lifetime_seconds, now, record, f));
         AUTO(bytes) key = {0};
         AUTO(bytes) row = {0};
         key_authority(record->cluster, record->name, record->generation, &key);
@@ -189,10 +189,10 @@ static enum err creation_authorities(struct ca *ca, const struct cluster *cluste
     return OK;
 }
 
-static enum err creation_cluster(struct ca *ca, const struct cluster *cluster, const char *actor,
+static enum err creation_cluster(const struct cluster *cluster, const char *actor, int64_t now,
                                  struct creation *creation, struct fault *f)
 {
-    AUTO(cluster_record) record = {.created_at = ca_now(ca)};
+    AUTO(cluster_record) record = {.created_at = now};
     snprintf(record.created_by, sizeof record.created_by, "%s", actor);
     TRY(bytes_copy(bytes_span(&cluster->document), &record.document, f));
     AUTO(bytes) key = {0};
@@ -228,8 +228,10 @@ static enum err cluster_make(struct ca *ca, const struct caller *caller, struct 
     char actor[DNS_NAME_MAX + 32];
     caller_text(caller, actor, sizeof actor);
     AUTO(creation) creation = {0};
-    TRY(creation_authorities(ca, cluster, &creation, f));
-    TRY(creation_cluster(ca, cluster, actor, &creation, f));
+    struct moment now;
+    TRY(clock_require(ca->clock, &now, f));
+    TRY(creation_authorities(ca, cluster, now.seconds, &creation, f));
+    TRY(creation_cluster(cluster, actor, now.seconds, &creation, f));
     creation_event(cluster, actor, &creation);
     TRY(ledger_commit(ca->ledger, &creation.change, f));
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++)

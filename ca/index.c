@@ -200,11 +200,11 @@ static bool writer_wait(struct index *index)
     while (!index->stopping && index->tail_count == 0)
         pthread_cond_wait(&index->work, &index->lock);
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += FLUSH_AFTER_SECONDS;
     int waited = 0;
     while (!index->stopping && (index->blocked || index->tail_count < FLUSH_ENTRIES) && waited != ETIMEDOUT)
-        waited = pthread_cond_timedwait(&index->work, &index->lock, &until);
+        waited = pthread_cond_clockwait(&index->work, &index->lock, CLOCK_MONOTONIC, &until);
     bool running = !index->stopping;
     pthread_mutex_unlock(&index->lock);
     return running;

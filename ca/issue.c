@@ -8,7 +8,6 @@
 #include "ca/issue.h"
 
 #include <string.h>
-#include <time.h>
 
 /* A token's row changes when the same node fetches another profile meanwhile: read it again, this often at most. */
 enum { ATTEMPTS_MAX = 50 };
@@ -77,7 +76,7 @@ static enum err request_decide(struct ca *ca, const struct issue_request *reques
     struct subject_of_decision subject = {0};
     TRY(subject_find(ca, request, &profile, &result->authority, &subject, f));
     TRY(key_owner_check(ca, request, csr, ret_claimed, &subject.key_owner, f));
-    return decide(profile, &request->caller, &subject, csr, ca_now(ca), &result->decision, f);
+    return decide(profile, &request->caller, &subject, csr, result->now.now, &result->decision, f);
 }
 
 /* ---- tokens ---- */
@@ -126,9 +125,9 @@ static enum err token_use_add(struct change *change, struct token_record *token,
 /* ---- record, draft, event ---- */
 
 static void record_fill(const struct issue_request *request, const struct decision *decision, const struct request *csr,
-                        const struct timespec *now, struct certificate_record *record)
+                        const struct moment *now, struct certificate_record *record)
 {
-    serial_make(now->tv_sec, (uint32_t)now->tv_nsec, record->serial);
+    serial_make(now->seconds, now->nanoseconds, record->serial);
     strcpy(record->cluster, decision->cluster);
     strcpy(record->authority, decision->authority);
     strcpy(record->node, decision->node);
@@ -136,7 +135,7 @@ static void record_fill(const struct issue_request *request, const struct decisi
     strcpy(record->identity, decision->identity);
     record->role = identity_role(request, decision->profile);
     caller_text(&request->caller, record->requested_by, sizeof record->requested_by);
-    record->issued_at = now->tv_sec;
+    record->issued_at = now->seconds;
     record->not_before = decision->content.not_before;
     record->not_after = decision->content.not_after;
     memcpy(record->spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE);
@@ -158,10 +157,9 @@ static void issue_event(struct bytes *event, const struct certificate_record *re
 static enum err change_prepare(const struct issue_request *request, const struct request *csr,
                                struct issue_result *result, struct change *change, struct fault *f)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    TRY(moment_check(&result->now, f));
     struct certificate_record *record = &result->record;
-    record_fill(request, &result->decision, csr, &now, record);
+    record_fill(request, &result->decision, csr, &result->now, record);
     AUTO(bytes) key = {0};
     key_certificate(record->serial, &key);
     change_expect(change, &key, 0);
@@ -230,7 +228,7 @@ static bool is_denial(const struct fault *f)
 
 enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result, struct fault *f)
 {
-    AUTO(issue_result) result = {0};
+    AUTO(issue_result) result = {.now = clock_read(ca->clock)};
     AUTO(request) csr = {0};
     bool claimed = false;
     enum err err = issue_decide(ca, request, &csr, &result, &claimed, f);

@@ -18,14 +18,16 @@ struct issue_request {
 };
 
 struct issue_result {
+    struct moment now; /* of the decision and the record */
     struct decision decision;
     struct certificate_record record; /* empty when dry_run */
     bool stored_before;               /* the same token, profile and public key: the answer given then */
     const struct authority *authority;
 };
 
-/* Errors: those of request_parse(), decide(), ledger_commit(); CODE_NOT_FOUND for a cluster, profile or node;
- * CODE_KEY_CONFLICT when the token got this profile for another key. Denials are in the audit log when it returns. */
+/* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,
+ * profile or node; CODE_KEY_CONFLICT when the token got this profile for another key. Denials are in the audit log when
+ * it returns. */
 MUST_USE enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result,
                         struct fault *f);
 void issue_result_cleanup(struct issue_result *result);

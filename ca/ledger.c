@@ -1,5 +1,6 @@
 #include "ca/ledger.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <search.h>
 #include <sodium.h>
@@ -13,11 +14,13 @@
 enum {
     BATCH_MAX = 512,                    /* changes in one commit */
     TAIL_VERIFIED_LEAVES_MAX = 1 << 16, /* at start */
+    IDLE_MARK_SECONDS = 3600,           /* the clock's mark is stored this often when nothing is committed */
 };
 
 struct ledger {
     struct store *store;
     struct signer *signer;
+    struct clock *clock;
     ledger_observer *observer;
     void *context;
     pthread_t committer;
@@ -33,7 +36,7 @@ struct ledger {
     struct change *batch[BATCH_MAX];
     size_t batch_count;
     struct expectation expectations[BATCH_MAX * CHANGE_EXPECTATIONS_MAX];
-    struct write writes[BATCH_MAX * CHANGE_WRITES_MAX + 1];
+    struct write writes[BATCH_MAX * CHANGE_WRITES_MAX + 2];
     struct signing signings[BATCH_MAX];
     struct change *signed_changes[BATCH_MAX];
 };
@@ -166,28 +169,48 @@ static void change_gather(struct ledger *ledger, const struct change *change, si
             (struct write){bytes_span(&change->writes[i].key), bytes_span(&change->writes[i].value), false};
 }
 
+/* What the clock remembers after this batch: what was acknowledged in it, else what it remembers now. */
+static struct clock_state batch_clock(const struct ledger *ledger)
+{
+    for (size_t i = ledger->batch_count; i-- > 0;)
+        if (ledger->batch[i]->err == OK && ledger->batch[i]->clock.mark)
+            return ledger->batch[i]->clock;
+    return clock_remembered(ledger->clock);
+}
+
+static enum err batch_write(struct ledger *ledger, const struct merkle_frontier *frontier, size_t expectations,
+                            size_t writes, struct fault *f)
+{
+    AUTO(bytes) log_key = {0}, log_row = {0}, clock_key = {0}, clock_row = {0};
+    struct clock_state clock = batch_clock(ledger);
+    key_meta("log", &log_key);
+    merkle_frontier_pack(frontier, &log_row);
+    key_meta("clock", &clock_key);
+    clock_state_pack(&clock, &clock_row);
+    TRY(bytes_check(&log_key, f));
+    TRY(bytes_check(&log_row, f));
+    TRY(bytes_check(&clock_key, f));
+    TRY(bytes_check(&clock_row, f));
+    ledger->writes[writes++] = (struct write){bytes_span(&log_key), bytes_span(&log_row), false};
+    ledger->writes[writes++] = (struct write){bytes_span(&clock_key), bytes_span(&clock_row), false};
+    return store_commit(ledger->store, ledger->expectations, expectations, ledger->writes, writes, f);
+}
+
+/* A batch without any change is there for the clock's mark. */
 static enum err batch_commit(struct ledger *ledger, struct merkle_frontier *frontier, struct fault *f)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    struct moment now = clock_read(ledger->clock);
     size_t expectations = 0, writes = 0;
     for (size_t i = 0; i < ledger->batch_count; i++) {
         struct change *change = ledger->batch[i];
         if (change->err == OK)
-            change->err = change_finish(change, now.tv_sec, frontier, change->fault);
+            change->err = change_finish(change, now.seconds, frontier, change->fault);
         if (change->err == OK)
             change_gather(ledger, change, &expectations, &writes);
     }
-    if (writes == 0)
+    if (writes == 0 && ledger->batch_count > 0)
         return OK;
-    AUTO(bytes) key = {0};
-    AUTO(bytes) row = {0};
-    key_meta("log", &key);
-    merkle_frontier_pack(frontier, &row);
-    TRY(bytes_check(&key, f));
-    TRY(bytes_check(&row, f));
-    ledger->writes[writes++] = (struct write){bytes_span(&key), bytes_span(&row), false};
-    return store_commit(ledger->store, ledger->expectations, expectations, ledger->writes, writes, f);
+    return batch_write(ledger, frontier, expectations, writes, f);
 }
 
 /* Fails whatever has not failed by itself. */
@@ -218,20 +241,27 @@ static void batch_run(struct ledger *ledger)
     ledger->read_only = fault.code == CODE_READ_ONLY;
     pthread_mutex_unlock(&ledger->lock);
     for (size_t i = 0; i < ledger->batch_count; i++) {
-        if (ledger->batch[i]->err == OK)
-            ledger->observer(ledger->context, ledger->batch[i]);
-        sem_post(&ledger->batch[i]->finished);
+        struct change *change = ledger->batch[i];
+        if (change->err == OK && change->clock.mark)
+            clock_adopt(ledger->clock, &change->clock);
+        if (change->err == OK)
+            ledger->observer(ledger->context, change);
+        sem_post(&change->finished);
     }
 }
 
 /* ---- the committer ---- */
 
-/* Waits for work; false when there is none left and the ledger closes. */
+/* Waits for work, and not for ever: then the batch is empty. False when there is none left and the ledger closes. */
 static bool batch_take(struct ledger *ledger)
 {
+    struct timespec until;
+    int waited = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += IDLE_MARK_SECONDS;
     pthread_mutex_lock(&ledger->lock);
-    while (!ledger->first && !ledger->stopping)
-        pthread_cond_wait(&ledger->work, &ledger->lock);
+    while (!ledger->first && !ledger->stopping && waited != ETIMEDOUT)
+        waited = pthread_cond_clockwait(&ledger->work, &ledger->lock, CLOCK_MONOTONIC, &until);
     ledger->batch_count = 0;
     while (ledger->first && ledger->batch_count < BATCH_MAX) {
         ledger->batch[ledger->batch_count++] = ledger->first;
@@ -239,15 +269,18 @@ static bool batch_take(struct ledger *ledger)
     }
     if (!ledger->first)
         ledger->last = &ledger->first;
+    bool run = ledger->batch_count > 0 || !ledger->stopping;
     pthread_mutex_unlock(&ledger->lock);
-    return ledger->batch_count > 0;
+    return run;
 }
 
 static void *committer_main(void *context)
 {
     struct ledger *ledger = context;
-    while (batch_take(ledger))
-        batch_run(ledger);
+    do
+        batch_run(ledger); /* at first, and at last, an empty one: where the clock stood */
+    while (batch_take(ledger));
+    batch_run(ledger);
     return NULL;
 }
 
@@ -328,8 +361,8 @@ static enum err frontier_load(struct store *store, struct merkle_frontier *ret_f
     return unpack_finish(&in, "the frontier of the audit log", f);
 }
 
-enum err ledger_open(struct store *store, struct signer *signer, ledger_observer *observer, void *context,
-                     struct ledger **ret_ledger, struct fault *f)
+enum err ledger_open(struct store *store, struct signer *signer, struct clock *clock, ledger_observer *observer,
+                     void *context, struct ledger **ret_ledger, struct fault *f)
 {
     struct merkle_frontier frontier;
     TRY(frontier_load(store, &frontier, f));
@@ -339,6 +372,7 @@ enum err ledger_open(struct store *store, struct signer *signer, ledger_observer
         return fault_no_memory(f);
     ledger->store = store;
     ledger->signer = signer;
+    ledger->clock = clock;
     ledger->observer = observer;
     ledger->context = context;
     ledger->frontier = frontier;

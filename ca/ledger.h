@@ -2,7 +2,8 @@
  *
  * Callers hand in a change and wait. One committer thread takes all that wait; checks their expectations; sends the
  * drafts to the signer in one batch; numbers the events and extends the Merkle tree; commits everything in one store
- * transaction; and answers all. A change whose expectation or signature fails fails alone.
+ * transaction; and answers all. A change whose expectation or signature fails fails alone. What the clock remembers
+ * (ca/clock.h) is in each commit, and in one an hour when there is nothing else to commit.
  *
  * An audit leaf is JSON text, stored once and never serialised again:
  *   {"v":1,"sequence":7,"time":"2026-11-21T04:00:00Z",<members of the event>}
@@ -14,6 +15,7 @@
 #include <semaphore.h>
 
 #include "ca/authority.h"
+#include "ca/clock.h"
 #include "ca/record.h"
 #include "ca/store.h"
 #include "hsm/signer.h"
@@ -37,6 +39,8 @@ struct change {
     const struct authority *authority; /* NULL when nothing is to be signed */
     struct bytes draft;
     struct certificate_record *record; /* borrowed; the ledger fills in certificate and log_sequence and stores it */
+
+    struct clock_state clock; /* what an admin acknowledged, else zeros: from this commit on the clock remembers it */
 
     uint64_t sequence; /* out: of the leaf */
 
@@ -66,8 +70,8 @@ struct ledger;
 typedef void ledger_observer(void *context, const struct change *change);
 
 /* Reads the frontier and verifies it against the tail of the log. ERR_IO (CODE_DAMAGED) when they do not agree. */
-MUST_USE enum err ledger_open(struct store *store, struct signer *signer, ledger_observer *observer, void *context,
-                              struct ledger **ret_ledger, struct fault *f);
+MUST_USE enum err ledger_open(struct store *store, struct signer *signer, struct clock *clock,
+                              ledger_observer *observer, void *context, struct ledger **ret_ledger, struct fault *f);
 /* Commits what waits, then stops. */
 void ledger_close(struct ledger *ledger);
 

@@ -47,6 +47,7 @@ http_handler api_enrolment_get;
 http_handler api_certificate_issue, api_certificate_list, api_certificate_get;
 http_handler api_identity_create, api_identity_whoami;
 http_handler api_audit_checkpoint, api_audit_entries, api_audit_key;
+http_handler api_clock_get, api_clock_acknowledge;
 http_handler api_health_live, api_health_ready;
 
 #endif

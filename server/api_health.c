@@ -21,10 +21,16 @@ static enum err signer_ready(struct app *app, struct fault *f)
     return OK;
 }
 
+static enum err clock_ready(struct app *app, struct fault *f)
+{
+    struct moment now;
+    return clock_require(app->ca->clock, &now, f);
+}
+
 static const struct {
     const char *name;
     enum err (*check)(struct app *app, struct fault *f);
-} parts[] = {{"store", store_ready}, {"ledger", ledger_ready}, {"signer", signer_ready}};
+} parts[] = {{"store", store_ready}, {"ledger", ledger_ready}, {"signer", signer_ready}, {"clock", clock_ready}};
 
 /* Anybody may ask, so a part that fails is told by its code alone; its text, which may name paths, is in the log. */
 static bool parts_check(struct app *app, struct bytes *lines)

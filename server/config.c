@@ -11,6 +11,8 @@ enum {
     CONNECTIONS_MAX = 4000, /* a connection has a thread, and the store has 4096 readers */
 };
 
+static const int64_t max_offline_default_seconds = 30LL * 86400;
+
 static const char *const level_words[] = {"debug", "info", "warning", "error", NULL};
 static const char *const version_words[] = {"ensign/v1", NULL};
 static const char *const kind_words[] = {"Config", NULL};
@@ -121,6 +123,15 @@ static void limits_read(const struct node *node, struct config *config)
     limit_read(node, "connectionsPerAddress", &config->connections_per_address_max);
 }
 
+static void clock_config_read(const struct node *node, int64_t *ret_max_offline_seconds)
+{
+    static const char *const keys[] = {"maxOffline", NULL};
+    struct node max_offline = node_get(node, "maxOffline");
+    if (node_present(node))
+        node_allow(node, keys);
+    node_duration(&max_offline, NODE_OPTIONAL, ret_max_offline_seconds);
+}
+
 static void constant_read(const struct node *root, const char *key, const char *const *words)
 {
     struct node node = node_get(root, key);
@@ -130,11 +141,11 @@ static void constant_read(const struct node *root, const char *key, const char *
 
 static void config_read(const struct node *root, const char *folder, struct config *config)
 {
-    static const char *const keys[] = {"apiVersion", "kind", "state",  "listen",      "seal",
-                                       "socket",     "log",  "limits", "blockedKeys", NULL};
+    static const char *const keys[] = {"apiVersion", "kind",   "state", "listen",      "seal", "socket",
+                                       "log",        "limits", "clock", "blockedKeys", NULL};
     struct node state = node_get(root, "state"), listen = node_get(root, "listen"), seal = node_get(root, "seal");
     struct node socket = node_get(root, "socket"), log = node_get(root, "log"), limits = node_get(root, "limits");
-    struct node blocked = node_get(root, "blockedKeys");
+    struct node blocked = node_get(root, "blockedKeys"), clock = node_get(root, "clock");
     node_allow(root, keys);
     constant_read(root, "apiVersion", version_words);
     constant_read(root, "kind", kind_words);
@@ -147,6 +158,7 @@ static void config_read(const struct node *root, const char *folder, struct conf
     path_read(&socket, NODE_OPTIONAL, config->state, config->socket, sizeof config->socket);
     log_read(&log, &config->log_level);
     limits_read(&limits, config);
+    clock_config_read(&clock, &config->max_offline_seconds);
     path_read(&blocked, NODE_OPTIONAL, folder, config->blocked_keys, sizeof config->blocked_keys);
 }
 
@@ -154,7 +166,8 @@ enum err config_load(const char *path, struct config *ret_config, struct fault *
 {
     CLEANUP(document_auto) struct document *document = NULL;
     struct config config = {.connections_max = CONNECTIONS_DEFAULT,
-                            .connections_per_address_max = CONNECTIONS_PER_ADDRESS_DEFAULT};
+                            .connections_per_address_max = CONNECTIONS_PER_ADDRESS_DEFAULT,
+                            .max_offline_seconds = max_offline_default_seconds};
     char folder[sizeof config.state];
     TRY(document_load(path, &document, f));
     struct node root = document_root(document, f);

@@ -8,6 +8,7 @@
  *     socket: run/ensignd.sock          # Unix socket for root, relative to state; default as here
  *     log: {level: info}                # debug | info | warning | error
  *     limits: {connections: 2000, connectionsPerAddress: 200}
+ *     clock: {maxOffline: 30d}          # a clock later than this after the last mark must be acknowledged (ca/clock.h)
  *     blockedKeys: blocked-keys         # public keys that nobody may use (ca/blocklist.h); read at start
  */
 #ifndef ENSIGN_SERVER_CONFIG_H
@@ -26,6 +27,7 @@ struct config {
     struct seal_config seal;
     enum log_level log_level;
     unsigned connections_max, connections_per_address_max;
+    int64_t max_offline_seconds;
     char blocked_keys[4096]; /* path; empty: none */
 };
 

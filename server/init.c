@@ -20,6 +20,8 @@
 #include "server/signer_process.h"
 #include "server/tls.h"
 
+enum { INIT_OFFLINE_SECONDS = 3600 }; /* it was made just now */
+
 /* What is being made. */
 struct making {
     char state[PATH_MAX]; /* absolute */
@@ -140,7 +142,7 @@ static enum err service_make(struct making *making, struct fault *f)
     signer_attach(making->channel, channel);
     TRY(process_ready(&making->signer, f));
     TRY(ca_create(making->state, making->channel, &making->names, making->origin, f));
-    return ca_open(making->state, making->channel, &making->ca, f);
+    return ca_open(making->state, making->channel, INIT_OFFLINE_SECONDS, &making->ca, f);
 }
 
 /* The signer ends when its channel does. */

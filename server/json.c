@@ -26,7 +26,7 @@ json_t *json_hex(struct span data)
     return json_taken(&text);
 }
 
-static json_t *json_time(int64_t seconds)
+json_t *json_time(int64_t seconds)
 {
     char text[TIME_TEXT_SIZE];
     time_text(seconds, text);

@@ -8,6 +8,7 @@
 #include "ca/ca.h"
 
 json_t *json_hex(struct span data);
+json_t *json_time(int64_t seconds);
 /* Owned or borrowed text of PEM blocks or a cursor; null when empty. */
 json_t *json_bytes(struct span text);
 

@@ -40,6 +40,8 @@ const struct route routes[] = {
     {"GET", "/v1/audit/entries", BODY_NONE, O | A | D, api_audit_entries},
     {"GET", "/v1/audit/key", BODY_NONE, ANYBODY, api_audit_key},
     {"GET", "/v1/whoami", BODY_NONE, T | N | O | A | D, api_identity_whoami},
+    {"GET", "/v1/clock", BODY_NONE, O | A | D, api_clock_get},
+    {"POST", "/v1/clock/acknowledgement", BODY_4K, D, api_clock_acknowledge},
     {"GET", "/livez", BODY_NONE, ANYBODY, api_health_live},
     {"GET", "/readyz", BODY_NONE, ANYBODY, api_health_ready},
     {0},

@@ -13,13 +13,15 @@
 
 #include "server/api.h"
 #include "server/channel.h"
+#include "server/clock.h"
 #include "server/logger.h"
 #include "server/tls.h"
 
 enum {
     DRAIN_SECONDS = 20,
     RENEWAL_RETRY_SECONDS = 60,
-    RENEWAL_LOOK_SECONDS = 3600, /* clocks jump: the certificate's end is looked at this often anyway */
+    RENEWAL_LOOK_SECONDS = 3600, /* clocks jump: the certificate's end is looked at this often anyway, */
+    CLOCK_LOOK_SECONDS = 5,      /* and the clock itself this often, to say so in the log */
 };
 
 struct server {
@@ -30,7 +32,8 @@ struct server {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool look, stopping;  /* under the mutex */
-    int64_t renewal_time; /* the renewer's own, once it runs */
+    int64_t renewal_time; /* these are the renewer's own, once it runs */
+    bool clock_untrusted;
 };
 
 /* ---- the log ---- */
@@ -102,24 +105,41 @@ static void answer_observe(struct app *app, const struct http_request *request, 
         parts_restart(app);
 }
 
+/* ---- the clock ---- */
+
+/* Says once that it is not trusted any more, and that it is again. */
+static void clock_look(struct server *server)
+{
+    struct moment now;
+    struct fault why = {0};
+    bool untrusted = clock_require(server->app.ca->clock, &now, &why) != OK;
+    if (untrusted && !server->clock_untrusted)
+        log_fault(LOG_LEVEL_ERROR, "the clock is not trusted", &why);
+    else if (!untrusted && server->clock_untrusted)
+        log_message(LOG_LEVEL_INFO, "the clock is trusted again");
+    server->clock_untrusted = untrusted;
+}
+
 /* ---- its own certificate ---- */
 
 /* The certificate in the state folder; a new one when that is missing, not valid or due. A due one that cannot be
- * renewed goes on serving. */
+ * renewed goes on serving, and so does any while the clock is not trusted. */
 static enum err tls_current(const struct server *server, struct tls *ret_tls, struct fault *f)
 {
     AUTO(tls) old = {0};
     struct fault why = {0};
-    int64_t now = ca_now(server->app.ca);
+    struct moment moment = clock_read(server->app.ca->clock);
+    bool trusted = moment.verdict == CLOCK_TRUSTED;
+    int64_t now = moment.now;
     const char *state = server->serve->config->state;
     enum err err = tls_load(state, &old, &why);
-    if (err == OK && (now < old.not_before || now > old.not_after))
+    if (err == OK && trusted && (now < old.not_before || now > old.not_after))
         err = fault_set(&why, CODE_INVALID, "it is not valid now");
     if (err != OK) {
         log_fault(LOG_LEVEL_WARNING, "the TLS certificate is replaced", &why);
         return tls_renew(server->app.ca, state, ret_tls, f);
     }
-    if (now >= tls_renewal_time(&old)) {
+    if (trusted && now >= tls_renewal_time(&old)) {
         fault_clear(&why);
         if (tls_renew(server->app.ca, state, ret_tls, &why) == OK)
             return OK;
@@ -140,19 +160,27 @@ static enum err tls_look(struct server *server, struct fault *f)
     return http_server_tls(server->app.http, bytes_span(&tls.chain_pem), bytes_span(&tls.key_pem), f);
 }
 
-/* Sleeps until the certificate is due, somebody asks, or the server stops. False when it stops. */
+static int64_t renewal_seconds(const struct server *server)
+{
+    int64_t seconds = server->renewal_time - ca_now(server->app.ca);
+    if (seconds <= 0)
+        return RENEWAL_RETRY_SECONDS; /* it was due, and failed */
+    return seconds < RENEWAL_LOOK_SECONDS ? seconds : RENEWAL_LOOK_SECONDS;
+}
+
+/* Sleeps until the certificate is due, somebody asks, or the server stops; looks at the clock meanwhile. False when it
+ * stops. */
 static bool renewal_wait(struct server *server)
 {
+    int64_t end = clock_milliseconds() + renewal_seconds(server) * 1000;
     struct timespec until;
-    int status = 0;
-    int64_t seconds = server->renewal_time - ca_now(server->app.ca);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds <= 0                     ? RENEWAL_RETRY_SECONDS /* it was due, and failed */
-                    : seconds < RENEWAL_LOOK_SECONDS ? seconds
-                                                     : RENEWAL_LOOK_SECONDS;
+    clock_gettime(CLOCK_MONOTONIC, &until);
     pthread_mutex_lock(&server->mutex);
-    while (!server->look && !server->stopping && status != ETIMEDOUT)
-        status = pthread_cond_timedwait(&server->changed, &server->mutex, &until);
+    while (!server->look && !server->stopping && clock_milliseconds() < end) {
+        clock_look(server);
+        until.tv_sec += CLOCK_LOOK_SECONDS;
+        pthread_cond_clockwait(&server->changed, &server->mutex, CLOCK_MONOTONIC, &until);
+    }
     server->look = false;
     bool run = !server->stopping;
     pthread_mutex_unlock(&server->mutex);
@@ -245,7 +273,9 @@ static enum err server_open(struct server *server, struct fault *f)
     TRY(signals_open(&server->signal_fd, f));
     TRY(signer_new(&server->app.signer, f));
     signer_receive(server);
-    TRY(ca_open(server->serve->config->state, server->app.signer, &server->app.ca, f));
+    TRY(ca_open(server->serve->config->state, server->app.signer, server->serve->config->max_offline_seconds,
+                &server->app.ca, f));
+    clock_look(server);
     if (server->serve->config->blocked_keys[0])
         TRY(blocklist_load(server->serve->config->blocked_keys, &server->app.ca->blocked_keys, f));
     TRY(http_open(server, f));

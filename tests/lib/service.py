@@ -69,19 +69,20 @@ class Service:
             f'127.0.0.1:{self.port}', '--seal-key-file', self.folder / 'seal.key', *more)
         return self
 
-    def start(self):
+    def start(self, probe='/readyz'):
+        """probe: what answers 200 when it has started: /livez where it cannot be ready"""
         self.log = open(self.folder / 'ensignd.log', 'ab')
         self.process = subprocess.Popen([ENSIGND, '--config', self.state / 'ensignd.yaml'], stderr=self.log,
                                         stdout=self.log)
-        self.wait_ready()
+        self.wait_ready(probe)
         return self
 
-    def wait_ready(self):
+    def wait_ready(self, probe='/readyz'):
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f'ensignd ended with {self.process.returncode}:\n{self.log_tail()}')
             try:
-                return Client(self).get('/readyz')[0] == 200
+                return Client(self).get(probe)[0] == 200
             except (OSError, http.client.HTTPException):
                 return False
         wait_for('ensignd to be ready', ready)

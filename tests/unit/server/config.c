@@ -45,6 +45,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.log_level, LOG_LEVEL_INFO);
     assert_int_equal(config.connections_max, 2000);
     assert_int_equal(config.connections_per_address_max, 200);
+    assert_int_equal(config.max_offline_seconds, 30 * 86400);
 }
 
 static void test_everything(void **state)
@@ -54,7 +55,8 @@ static void test_everything(void **state)
     struct fault fault = {0};
     char wanted[64];
     assert_int_equal(config_from(HEAD "state: .\nlisten: \"[::1]:0\"\nseal: {passphraseFile: p}\nsocket: s.sock\n"
-                                      "log: {level: debug}\nlimits: {connections: 10, connectionsPerAddress: 5}\n",
+                                      "log: {level: debug}\nlimits: {connections: 10, connectionsPerAddress: 5}\n"
+                                      "clock: {maxOffline: 365d}\n",
                                  &config, &fault),
                      OK);
     assert_string_equal(config.state, folder);
@@ -68,6 +70,7 @@ static void test_everything(void **state)
     assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(config.connections_max, 10);
     assert_int_equal(config.connections_per_address_max, 5);
+    assert_int_equal(config.max_offline_seconds, 365 * 86400);
 }
 
 /* Each is refused with this in a reason. */
@@ -97,6 +100,9 @@ static const struct {
     {HEAD STATE LISTEN SEAL "limits: {connections: 0}\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "limits: {connections: many}\n", "ensignd.yaml:6:", ""},
     {HEAD "state: ''\n" LISTEN SEAL, "ensignd.yaml:3:", "path"},
+    {HEAD STATE LISTEN SEAL "clock: {maxOffline: 0s}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "clock: {maxOffline: 30}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "clock: {offline: 30d}\n", "ensignd.yaml:6:", "maxOffline"},
     {HEAD LISTEN SEAL
      "state: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123\n",
      "ensignd.yaml:5:", "Unix socket"},
