@@ -6,6 +6,7 @@
 
 typedef enum err command_run(const struct arguments *arguments, struct fault *f);
 
+command_run clock_show, clock_acknowledge;
 command_run cluster_create, cluster_list, cluster_show;
 command_run tokens_create, tokens_list, tokens_revoke;
 command_run enroll;

@@ -94,6 +94,15 @@ static const struct command commands[] = {
      "certificates: nothing was changed, cut off or hidden.\n\n"
      "  ensign audit verify\n",
      audit_verify},
+    {"clock show", "", 0, 0, READ_OPTIONS, 0, "show whether the service trusts its clock",
+     "While the clock is not between EARLIEST and LATEST nothing is issued.\n\n"
+     "  ensign clock show\n",
+     clock_show},
+    {"clock acknowledge", "TIME", 1, 1, READ_OPTIONS, 0, "say that the service's clock is right",
+     "Look at a clock that you trust, and give its time (UTC): when the service's clock is within 5\n"
+     "minutes of it, it is trusted from now on. Set it right before, if it is not.\n\n"
+     "  ensign clock acknowledge 2026-11-21T14:03:00Z\n",
+     clock_acknowledge},
     {"whoami", "", 0, 0, READ_OPTIONS, 0, "show as whom the service knows you",
      "  ensign whoami --context alice.context\n", whoami},
     {"version", "", 0, 0, 0, 0, "show the version", "  ensign version\n", version_run},
