@@ -1,10 +1,12 @@
 """Every route with every kind of caller: the table of who may do what."""
 import pathlib
 import re
+import time
 import unittest
 
 import der
 from keys import Key
+from lib.clock import text
 from lib.service import ROOT
 from world import Case, Token, cluster_document, issue
 
@@ -43,6 +45,8 @@ MATRIX = [
     ('GET', '/v1/audit/entries', None, (401, 403, 403, 200, 200, 200, 200)),
     ('GET', '/v1/audit/key', None, (200,) * 7),
     ('GET', '/v1/whoami', None, (401, 200, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clock', None, (401, 403, 403, 200, 200, 200, 200)),
+    ('POST', '/v1/clock/acknowledgement', 'now', (401, 403, 403, 403, 403, 200, 200)),
     ('GET', '/livez', None, (200,) * 7),
     ('GET', '/readyz', None, (200,) * 7),
 ]
@@ -97,6 +101,8 @@ class Roles(Case):
             return {'cluster': cluster_document()}
         if kind == 'new_token':
             return Token(self.world.pin).body('etcdone')
+        if kind == 'now':
+            return {'time': text(time.time())}
         if kind == 'identity':
             return {'name': 'somebody', 'role': 'auditor', 'csr': der.request(Key())}
         if kind:

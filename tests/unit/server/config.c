@@ -102,7 +102,7 @@ static const struct {
     {HEAD "state: ''\n" LISTEN SEAL, "ensignd.yaml:3:", "path"},
     {HEAD STATE LISTEN SEAL "clock: {maxOffline: 0s}\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "clock: {maxOffline: 30}\n", "ensignd.yaml:6:", ""},
-    {HEAD STATE LISTEN SEAL "clock: {offline: 30d}\n", "ensignd.yaml:6:", "maxOffline"},
+    {HEAD STATE LISTEN SEAL "clock: {offline: 30d}\n", "ensignd.yaml:6:", "offline"},
     {HEAD LISTEN SEAL
      "state: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123\n",
      "ensignd.yaml:5:", "Unix socket"},
