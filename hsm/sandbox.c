@@ -1,10 +1,14 @@
 #include "hsm/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <seccomp.h>
-#include <signal.h>
+#include <linux/landlock.h>
+#include <openssl/crypto.h>
+#include <sodium.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -12,49 +16,46 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- process ---- */
+/* ---- descriptors ---- */
 
-static enum err descriptors_close(const int *keep, size_t count, struct fault *f)
+static int ascending(const void *a, const void *b)
 {
-    unsigned first = STDERR_FILENO + 1;
-    for (size_t i = 0; i < count; i++) {
-        unsigned kept = (unsigned)keep[i];
-        if (kept > first && close_range(first, kept - 1, 0) < 0)
-            return fault_errno(f, "the signer cannot close its descriptors");
-        first = kept + 1;
-    }
-    if (close_range(first, UINT_MAX, 0) < 0 || close_range(STDIN_FILENO, STDOUT_FILENO, 0) < 0)
-        return fault_errno(f, "the signer cannot close its descriptors");
-    return OK;
+    int left = *(const int *)a, right = *(const int *)b;
+    return (left > right) - (left < right);
 }
 
-enum err sandbox_process(const int *keep, size_t count, struct fault *f)
+enum err sandbox_descriptors(int *keep, size_t count, struct fault *f)
 {
-    static const struct rlimit none = {0, 0};
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-        return fault_errno(f, "the signer cannot forbid memory dumps");
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return fault_errno(f, "the signer cannot give up gaining privileges");
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        return fault_errno(f, "the signer cannot bind itself to its parent");
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    return descriptors_close(keep, count, f);
+    unsigned first = 0;
+    int failed = 0;
+    qsort(keep, count, sizeof *keep, ascending);
+    for (size_t i = 0; i < count; i++) {
+        unsigned kept = (unsigned)keep[i];
+        if (kept > first)
+            failed |= close_range(first, kept - 1, 0);
+        first = kept + 1;
+    }
+    if (failed || close_range(first, UINT_MAX, 0) < 0)
+        return fault_errno(f, "sandbox: cannot close descriptors");
+    return OK;
 }
 
 /* ---- privileges ---- */
 
-/* With a limit, memory that is mapped later would be refused rather than left unlocked. */
-static enum err memory_lock(struct fault *f)
+static enum err memory_limit_lift(struct fault *f)
 {
     static const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-    struct rlimit limit;
     if (setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0 && errno != EPERM)
-        return fault_errno(f, "the signer cannot set its limit of locked memory");
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
-        return fault_errno(f, "the signer cannot read its limit of locked memory");
-    if (limit.rlim_cur == RLIM_INFINITY && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
-        return fault_errno(f, "the signer cannot lock its memory");
+        return fault_errno(f, "sandbox: cannot set the limit of locked memory");
+    return OK;
+}
+
+/* Capabilities are numbered without gaps; the kernel says where they end. */
+static enum err bounding_set_drop(struct fault *f)
+{
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EPERM)
+            return fault_errno(f, "sandbox: cannot give up capability %d", capability);
     return OK;
 }
 
@@ -63,105 +64,114 @@ static enum err capabilities_drop(struct fault *f)
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
     memset(none, 0, sizeof none);
+    TRY(bounding_set_drop(f));
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || syscall(SYS_capset, &header, none) < 0)
-        return fault_errno(f, "the signer cannot drop its capabilities");
+        return fault_errno(f, "sandbox: cannot drop the capabilities");
     return OK;
 }
 
 enum err sandbox_privileges(struct fault *f)
 {
-    TRY(memory_lock(f));
+    static const struct rlimit none = {0, 0};
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+        return fault_errno(f, "sandbox: cannot forbid memory dumps");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return fault_errno(f, "sandbox: cannot give up gaining privileges");
+    TRY(memory_limit_lift(f));
     return capabilities_drop(f);
 }
 
-/* ---- system calls ---- */
+/* ---- libraries and memory ---- */
 
-/* What the run-time of a sanitizer does besides. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZER
-#endif
-#endif
+enum err sandbox_libraries(struct fault *f)
+{
+    if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1)
+        return fault_openssl(f, "libcrypto does not start");
+    if (sodium_init() < 0)
+        return fault_set(f, CODE_CRYPTO, "libsodium does not start");
+    return OK;
+}
 
-static const int calls[] = {
-    /* the channel */
-    SCMP_SYS(recvfrom),
-    SCMP_SYS(sendto),
-    SCMP_SYS(write),
-    SCMP_SYS(close),
-    /* memory; mmap and mprotect are below */
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(madvise),
-    SCMP_SYS(brk),
-    SCMP_SYS(mlock),
-    SCMP_SYS(munlock),
-    /* threads; glibc counts the cores when it makes another heap */
-    SCMP_SYS(futex),
-    SCMP_SYS(sched_yield),
-    SCMP_SYS(sched_getaffinity),
-    SCMP_SYS(rseq),
-    SCMP_SYS(set_robust_list),
-    SCMP_SYS(restart_syscall),
-    SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigprocmask),
-    /* random numbers, of which OpenSSL's generator asks whether the process has forked; clocks without a vDSO */
-    SCMP_SYS(getrandom),
-    SCMP_SYS(getpid),
-    SCMP_SYS(gettid),
-    SCMP_SYS(clock_gettime),
-    SCMP_SYS(gettimeofday),
-    /* the end: exit, and abort() with its message */
-    SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
-    SCMP_SYS(writev),
-    SCMP_SYS(rt_sigaction),
-#ifdef SANITIZER
-    SCMP_SYS(sigaltstack),
-    SCMP_SYS(prctl),
-    SCMP_SYS(nanosleep),
-    SCMP_SYS(clock_nanosleep),
+/* With a limit, memory that is mapped later would be refused rather than left unlocked. */
+enum err sandbox_memory(struct fault *f)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+        return fault_errno(f, "sandbox: cannot read the limit of locked memory");
+    if (limit.rlim_cur == RLIM_INFINITY && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+        return fault_errno(f, "sandbox: cannot lock the memory");
+    return OK;
+}
+
+/* ---- files: Landlock ---- */
+
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (UINT64_C(1) << 14)
 #endif
+#define FIRST_BITS(n) ((UINT64_C(1) << (n)) - 1)
+
+/* What is forbidden unless a rule allows it. The kernel's struct, which grows: the system's header may be older. A
+ * kernel that knows less of it wants zeros for the rest. */
+struct ruleset {
+    uint64_t files, network, scoped;
 };
 
-/* Memory that is both given and run is how injected code begins. */
-static const int mapping_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
+/* All that a version of the interface knows; a newer one knows these, too. */
+static const struct ruleset versions[] = {
+    {FIRST_BITS(13), 0, 0},                         /* Linux 5.13 */
+    {FIRST_BITS(14), 0, 0},                         /* 5.19: a file gets another folder */
+    {FIRST_BITS(15), 0, 0},                         /* 6.2: truncation */
+    {FIRST_BITS(15), FIRST_BITS(2), 0},             /* 6.7: TCP bind and connect */
+    {FIRST_BITS(16), FIRST_BITS(2), 0},             /* 6.10: ioctl of devices */
+    {FIRST_BITS(16), FIRST_BITS(2), FIRST_BITS(2)}, /* 6.12: abstract Unix sockets, signals */
+};
 
-static int filter_fill(scmp_filter_ctx filter)
+static const uint64_t folder_rights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                                      LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                                      LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_TRUNCATE;
+static const uint64_t process_rights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+
+static void descriptor_auto(const int *descriptor)
 {
-    int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    for (size_t i = 0; result == 0 && i < ARRAY_SIZE(calls); i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
-    for (size_t i = 0; result == 0 && i < ARRAY_SIZE(mapping_calls); i++)
-        result =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, mapping_calls[i], 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    /* only to itself, as abort() does */
-    if (result == 0)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
-    /* The C library looks into files for the time zone, the cores and how memory is overcommitted, and does without. */
-    if (result == 0)
-        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
-    return result;
+    if (*descriptor >= 0)
+        close(*descriptor);
 }
 
-static void filter_release(scmp_filter_ctx *filter)
+/* 0 or less: the kernel has none, or somebody forbids it. */
+static long landlock_version(void)
 {
-    seccomp_release(*filter);
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 }
 
-enum err sandbox_calls(struct fault *f)
+bool sandbox_files_available(void)
 {
-    CLEANUP(filter_release) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (!filter)
-        return fault_no_memory(f);
-    int result = filter_fill(filter);
-    if (result == 0)
-        result = seccomp_load(filter);
-    if (result == 0)
+    return landlock_version() > 0;
+}
+
+static enum err folder_allow(int rules, const char *path, uint64_t rights, struct fault *f)
+{
+    CLEANUP(descriptor_auto) int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = folder};
+    if (folder < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+        return fault_errno(f, "sandbox: cannot keep the right to use %s", path);
+    return OK;
+}
+
+enum err sandbox_files(const char *folder, struct fault *f)
+{
+    long version = landlock_version();
+    if (version <= 0)
         return OK;
-    errno = -result;
-    return fault_errno(f, "the signer cannot restrict its system calls (seccomp)");
+    size_t known = (size_t)version < ARRAY_SIZE(versions) ? (size_t)version : ARRAY_SIZE(versions);
+    const struct ruleset *all = &versions[known - 1];
+    CLEANUP(descriptor_auto) int rules = (int)syscall(SYS_landlock_create_ruleset, all, sizeof *all, 0);
+    if (rules < 0)
+        return fault_errno(f, "sandbox: cannot describe which files are used (Landlock)");
+    if (folder) {
+        TRY(folder_allow(rules, folder, folder_rights & all->files, f));
+        TRY(folder_allow(rules, "/proc/self", process_rights, f));
+    }
+    if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+        return fault_errno(f, "sandbox: cannot give up other files (Landlock)");
+    return OK;
 }

@@ -2,9 +2,8 @@
 #include "hsm/signer.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <pthread.h>
-#include <sodium.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -154,16 +153,6 @@ static _Noreturn void *worker_run(void *argument)
     }
 }
 
-/* What the libraries load from files, they load before that is forbidden. */
-static enum err libraries_start(struct fault *f)
-{
-    if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1)
-        return fault_openssl(f, "libcrypto does not start");
-    if (sodium_init() < 0)
-        return fault_set(f, CODE_CRYPTO, "libsodium does not start");
-    return OK;
-}
-
 /* All threads but the first, which is the caller's. */
 static enum err service_start(struct service *service, struct fault *f)
 {
@@ -182,15 +171,19 @@ static enum err service_start(struct service *service, struct fault *f)
 enum err signer_run(int fd, int ready_fd, const struct seal_config *config, const char *state, struct fault *f)
 {
     static struct service service; /* of the threads, too, so it lives until the process ends */
-    const int keep[] = {fd < ready_fd ? fd : ready_fd, fd < ready_fd ? ready_fd : fd};
+    int keep[] = {STDERR_FILENO, fd, ready_fd};
     service.fd = fd;
     channel_prepare(fd);
-    TRY(sandbox_process(keep, ARRAY_SIZE(keep), f));
-    TRY(libraries_start(f));
-    TRY(seal_open(config, state, &service.seal, f));
+    signal(SIGINT, SIG_IGN); /* it ends with its channel: a server that drains still signs */
+    signal(SIGTERM, SIG_IGN);
+    TRY(sandbox_descriptors(keep, ARRAY_SIZE(keep), f));
     TRY(sandbox_privileges(f));
+    TRY(sandbox_libraries(f));
+    TRY(seal_open(config, state, &service.seal, f));
+    TRY(sandbox_memory(f));
+    TRY(sandbox_files(NULL, f));
     TRY(service_start(&service, f));
-    TRY(sandbox_calls(f));
+    TRY(sandbox_calls(SANDBOX_SIGNER, f));
     if (write(ready_fd, "R", 1) != 1)
         return fault_errno(f, "the signer cannot say that it is ready");
     close(ready_fd);
