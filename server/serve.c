@@ -6,11 +6,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "hsm/sandbox.h"
 #include "server/api.h"
 #include "server/channel.h"
 #include "server/clock.h"
@@ -268,16 +268,34 @@ static enum err http_open(struct server *server, struct fault *f)
                              bytes_span(&tls.key_pem), &server->app.http, f);
 }
 
-static enum err server_open(struct server *server, struct fault *f)
+/* Before the first other thread. */
+static enum err server_confine(const struct serve *serve, int ready_fd, struct fault *f)
 {
+    int keep[] = {STDIN_FILENO,   STDOUT_FILENO,     STDERR_FILENO,  serve->listen_fd,
+                  serve->unix_fd, serve->control_fd, serve->lock_fd, ready_fd};
+    TRY(sandbox_descriptors(keep, ARRAY_SIZE(keep), f));
+    TRY(sandbox_privileges(f));
+    TRY(sandbox_libraries(f));
+    if (!sandbox_files_available())
+        log_message(LOG_LEVEL_WARNING, "this kernel has no Landlock: the server is not kept to the state folder");
+    return sandbox_files(serve->config->state, f);
+}
+
+static enum err server_open(struct server *server, int ready_fd, struct fault *f)
+{
+    const struct config *config = server->serve->config;
+    AUTO(blocklist) blocked = {0};
+    if (config->blocked_keys[0]) /* which may lie anywhere */
+        TRY(blocklist_load(config->blocked_keys, &blocked, f));
+    TRY(server_confine(server->serve, ready_fd, f));
     TRY(signals_open(&server->signal_fd, f));
     TRY(signer_new(&server->app.signer, f));
     signer_receive(server);
-    TRY(ca_open(server->serve->config->state, server->app.signer, server->serve->config->max_offline_seconds,
-                &server->app.ca, f));
+    TRY(ca_open(config->state, server->app.signer, config->max_offline_seconds, &server->app.ca, f));
+    server->app.ca->blocked_keys = blocked;
+    blocked = (struct blocklist){0};
     clock_look(server);
-    if (server->serve->config->blocked_keys[0])
-        TRY(blocklist_load(server->serve->config->blocked_keys, &server->app.ca->blocked_keys, f));
+    TRY(sandbox_calls(SANDBOX_SERVER, f));
     TRY(http_open(server, f));
     errno = pthread_create(&server->renewer, NULL, renewer_run, server);
     return errno == 0 ? OK : fault_errno(f, "cannot start a thread");
@@ -317,9 +335,8 @@ enum err serve_run(void *context, int ready_fd, struct fault *f)
     pthread_mutex_init(&server.mutex, NULL);
     pthread_cond_init(&server.changed, NULL);
     log_open(server.serve->config->log_level, "server");
-    prctl(PR_SET_DUMPABLE, 0);
     descriptors_raise();
-    TRY(server_open(&server, f));
+    TRY(server_open(&server, ready_fd, f));
     if (write(ready_fd, "R", 1) != 1)
         return fault_errno(f, "cannot tell the supervisor");
     close(ready_fd);

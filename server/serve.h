@@ -11,8 +11,9 @@ struct serve {
     int lock_fd;    /* kept open: the lock on the state folder is the server's too */
 };
 
-/* Runs until SIGTERM, which lets the requests in progress end. SIGHUP looks at the TLS certificate at once.
- * Writes 'R' to ready_fd when it serves. context: struct serve. */
+/* Gives up what serving does not need (hsm/sandbox.h), and all descriptors but these and stdio: the supervisor's copies
+ * would keep channels open whose owner has died. Then runs until SIGTERM, which lets the requests in progress end. SIGHUP
+ * looks at the TLS certificate at once. Writes 'R' to ready_fd when it serves. context: struct serve. */
 MUST_USE enum err serve_run(void *context, int ready_fd, struct fault *f);
 
 #endif

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hsm/sandbox.h"
 #include "server/channel.h"
 #include "server/clock.h"
 #include "server/file.h"
@@ -195,17 +196,12 @@ struct server_start {
     int control_fd;
 };
 
-/* The server's copies of what is the supervisor's would keep channels open whose owner has died. */
 static enum err server_main(void *context, int ready_fd, struct fault *f)
 {
     const struct server_start *start = context;
-    struct supervisor *supervisor = start->supervisor;
+    const struct supervisor *supervisor = start->supervisor;
     struct serve serve = {supervisor->config, supervisor->listen_fd, supervisor->unix_fd, start->control_fd,
                           supervisor->lock_fd};
-    fd_close(&supervisor->signal_fd);
-    fd_close(&supervisor->channel_fd);
-    fd_close(&supervisor->control_fd);
-    fd_close(&supervisor->signer.process.ready_fd);
     return serve_run(&serve, ready_fd, f);
 }
 
@@ -394,6 +390,8 @@ static enum err supervisor_open(struct supervisor *supervisor, struct fault *f)
     TRY(listen_tcp(config, &supervisor->listen_fd, &supervisor->port, f));
     TRY(run_folder(config->state, f));
     TRY(listen_unix(config->socket, &supervisor->unix_fd, f));
+    TRY(sandbox_privileges(f)); /* a port below 1024 was the only use for them */
+    TRY(sandbox_calls(SANDBOX_SUPERVISOR, f));
     TRY(signals_open(&supervisor->signal_fd, f));
     TRY(run_write(config->state, "run/supervisor.pid", getpid(), f));
     return run_write(config->state, "run/port", supervisor->port, f);
