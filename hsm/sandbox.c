@@ -148,13 +148,22 @@ bool sandbox_files_available(void)
     return landlock_version() > 0;
 }
 
-static enum err folder_allow(int rules, const char *path, uint64_t rights, struct fault *f)
+static enum err folder_allow(int rules, int folder, uint64_t rights, const char *path, struct fault *f)
 {
-    CLEANUP(descriptor_auto) int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     const struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = folder};
     if (folder < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
         return fault_errno(f, "sandbox: cannot keep the right to use %s", path);
     return OK;
+}
+
+/* The folder of /proc stays open for good. The kernel forgets it when its memory is short and nobody holds it, and
+ * makes it again when it is asked for; the rule would be for the old one. */
+static enum err folders_allow(int rules, const char *path, uint64_t known, struct fault *f)
+{
+    CLEANUP(descriptor_auto) int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    TRY(folder_allow(rules, folder, folder_rights & known, path, f));
+    int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return folder_allow(rules, self, process_rights, "/proc/self", f);
 }
 
 enum err sandbox_files(const char *folder, struct fault *f)
@@ -167,10 +176,8 @@ enum err sandbox_files(const char *folder, struct fault *f)
     CLEANUP(descriptor_auto) int rules = (int)syscall(SYS_landlock_create_ruleset, all, sizeof *all, 0);
     if (rules < 0)
         return fault_errno(f, "sandbox: cannot describe which files are used (Landlock)");
-    if (folder) {
-        TRY(folder_allow(rules, folder, folder_rights & all->files, f));
-        TRY(folder_allow(rules, "/proc/self", process_rights, f));
-    }
+    if (folder)
+        TRY(folders_allow(rules, folder, all->files, f));
     if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
         return fault_errno(f, "sandbox: cannot give up other files (Landlock)");
     return OK;

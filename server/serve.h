@@ -12,8 +12,8 @@ struct serve {
 };
 
 /* Gives up what serving does not need (hsm/sandbox.h), and all descriptors but these and stdio: the supervisor's copies
- * would keep channels open whose owner has died. Then runs until SIGTERM, which lets the requests in progress end. SIGHUP
- * looks at the TLS certificate at once. Writes 'R' to ready_fd when it serves. context: struct serve. */
+ * would keep channels open whose owner has died. Then runs until SIGTERM, which lets the requests in progress end.
+ * SIGHUP looks at the TLS certificate at once. Writes 'R' to ready_fd when it serves. context: struct serve. */
 MUST_USE enum err serve_run(void *context, int ready_fd, struct fault *f);
 
 #endif

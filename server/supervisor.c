@@ -383,9 +383,23 @@ static enum err signals_open(int *ret_fd, struct fault *f)
     return OK;
 }
 
+/* Said before anything is changed. */
+static enum err owner_check(const char *state, struct fault *f)
+{
+    struct stat status;
+    if (geteuid() == 0 && stat(state, &status) == 0 && status.st_uid != 0)
+        return fault_set(
+            f, CODE_CONFLICT,
+            "%s belongs to the user %u: run ensignd as that user, because root's gives up its capabilities "
+            "and can then use no files but root's",
+            state, (unsigned)status.st_uid);
+    return OK;
+}
+
 static enum err supervisor_open(struct supervisor *supervisor, struct fault *f)
 {
     const struct config *config = supervisor->config;
+    TRY(owner_check(config->state, f));
     TRY(state_lock(config->state, &supervisor->lock_fd, f));
     TRY(listen_tcp(config, &supervisor->listen_fd, &supervisor->port, f));
     TRY(run_folder(config->state, f));
