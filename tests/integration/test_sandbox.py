@@ -9,13 +9,17 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 import unittest
 
 import der
 from keys import Key
-from lib.service import BUILD, ENSIGND, Client, Service, run, wait_for
+from lib.inject import inject, possible
+from lib.service import BUILD, ENSIGND, Client, Service, is_running, run, wait_for
+from test_processes import pair
 from world import World
 
 PARTS = ('supervisor', 'signer', 'server')
@@ -24,6 +28,8 @@ SETPCAP = 1 << 8
 LOCKED_KB_ALL = 1000  # at least, when all memory is locked and not only what is unsealed
 UNIT = BUILD / 'server/package/ensignd.service'
 EXPOSURE_MAX = 1.5
+BINARY = pathlib.Path(ENSIGND).read_bytes()
+SANITIZER = b'__asan_init' in BINARY or b'__tsan_init' in BINARY
 
 
 def status(path):
@@ -74,6 +80,11 @@ class Confined(unittest.TestCase):
                     self.assertEqual(faults(task), {})
         self.assertGreater(threads, len(PARTS) + len(connections))
 
+    def test_filter_of_its_own(self):
+        """Besides the one of the supervisor."""
+        supervisor, *others = (int(status(self.process[part])['Seccomp_filters']) for part in PARTS)
+        self.assertEqual(others, [supervisor + 1] * 2)
+
     def test_control_this_process(self):
         self.assertLessEqual({'Seccomp', 'NoNewPrivs'}, set(faults('/proc/self')))
 
@@ -106,7 +117,7 @@ class Confined(unittest.TestCase):
             self.skipTest('no process here may read the memory of another: nothing to compare with')
         for part in PARTS:
             self.assertFalse(memory_readable(self.service.pid(part)), part)
-            self.assertEqual(self.process[part].stat().st_uid, 0)
+            self.assertEqual((self.process[part] / 'mem').stat().st_uid, 0)
 
     def test_no_memory_is_written_and_run(self):
         for part in PARTS:
@@ -121,13 +132,15 @@ class Confined(unittest.TestCase):
             self.skipTest('only root may see the memory of ensignd')
 
     def test_signer_locks_memory(self):
+        if SANITIZER:
+            self.skipTest('a sanitizer locks no memory')
         locked = int(status(self.process['signer'])['VmLck'].split()[0])
         limit = re.search(r'Max locked memory +(\S+)', (self.process['signer'] / 'limits').read_text())[1]
         self.assertGreater(locked, LOCKED_KB_ALL if limit == 'unlimited' else 0)
 
     def test_descriptors(self):
-        """The signer has its channel; the server no file outside of the state folder but where it
-        logs and what /proc says of it."""
+        """The signer has its channel; the server no file outside of the state folder but where it logs and what /proc
+        says of it, and nothing of the supervisor's but what it listens on."""
         if os.geteuid() != 0:
             self.skipTest('only root may see the descriptors of ensignd')
         kinds = {part: self.descriptors(part) for part in PARTS}
@@ -139,10 +152,61 @@ class Confined(unittest.TestCase):
             self.assertTrue(kind.startswith(allowed), kind)
         self.assertIn(inside + 'data.mdb', kinds['server'])
         self.assertIn(log, kinds['server'][:3])
+        self.assertEqual(kinds['server'].count('anon_inode:[signalfd]'), 1)
+        shared = set(kinds['server']) & set(kinds['supervisor'])
+        self.assertEqual(len([kind for kind in shared if kind.startswith('socket:')]), 2)
 
     def descriptors(self, part):
         folder = self.process[part] / 'fd'
         return [os.readlink(folder / name) for name in sorted(os.listdir(folder), key=int)]
+
+
+class BrokenInto(unittest.TestCase):
+    """A process that does what it never does: injected into the real ones."""
+    GETPID, SOCKET, BPF = 39, 41, 321  # of x86-64
+
+    @classmethod
+    def setUpClass(cls):
+        if not possible():
+            raise unittest.SkipTest('as root on x86-64 only')
+
+    def setUp(self):
+        self.service = Service().init().start()
+        self.addCleanup(self.service.__exit__)
+
+    def killed(self, part, call, *arguments):
+        pid = self.service.pid(part)
+        self.assertEqual(inject(pid, self.GETPID), pid)  # control: it survives what it may do
+        self.assertIsNone(inject(pid, call, *arguments))
+        wait_for('the process to be gone', lambda: not is_running(pid))
+        return pid
+
+    def test_signer_and_server_are_killed_and_started_again(self):
+        for part in PARTS[1:]:
+            with self.subTest(part):
+                pid = self.killed(part, self.SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0)
+                self.service.wait_ready()
+                self.assertNotEqual(self.service.pid(part), pid)
+                self.assertIn(f'the {part} was killed by signal {signal.SIGSYS:d}', self.service.log_tail(1000))
+
+    def test_supervisor_is_killed_and_takes_the_others_along(self):
+        others = self.service.pids(*PARTS[1:])
+        supervisor = self.service.pid('supervisor')
+        self.assertGreaterEqual(inject(supervisor, self.SOCKET, socket.AF_UNIX, socket.SOCK_DGRAM, 0), 0)
+        self.killed('supervisor', self.BPF, 0, 0, 0)
+        wait_for('the others to be gone', lambda: not any(is_running(pid) for pid in others))
+
+    def test_server_reads_no_file_outside_of_the_state_folder(self):
+        """The one file that it opens while it runs is made to lie elsewhere. Inside it is used: test_processes.py."""
+        if not landlock():
+            self.skipTest('this kernel has no Landlock')
+        outside, path = self.service.folder / 'elsewhere.pem', self.service.state / 'tls.pem'
+        outside.write_text(pair(time.time() - 10, 86400))
+        path.unlink()
+        path.symlink_to(outside)
+        os.kill(self.service.pid('supervisor'), signal.SIGHUP)
+        wait_for('another certificate', lambda: not path.is_symlink())
+        self.assertIn(f'cannot open {path}: Permission denied', self.service.log_tail(1000))
 
 
 class Owner(unittest.TestCase):
@@ -241,7 +305,7 @@ class UnderTheUnit(unittest.TestCase):
     def setUp(self):
         if not shutil.which('systemd-analyze'):
             self.skipTest('systemd-analyze says what is in the sets of calls')
-        self.calls = unit_calls(UNIT.read_text())
+        self.calls = unit_calls(UNIT.read_text()) | ({'ptrace'} if SANITIZER else set())
         self.assertIn('accept4', self.calls)
         self.assertNotIn('mount', self.calls)
 
