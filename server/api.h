@@ -20,6 +20,9 @@ struct http_response api_answer(api_function *function, const char *const *query
 void query_integer(const struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *ret_value,
                    struct fault *f);
 
+/* Gives the response the ETag of its body, the hash of its bytes (api_authority.c). */
+MUST_USE enum err etag_set(struct http_response *response, struct fault *f);
+
 /* What join tokens begin with. */
 #define TOKEN_PREFIX "ensign1."
 
@@ -49,5 +52,6 @@ http_handler api_identity_create, api_identity_whoami;
 http_handler api_audit_checkpoint, api_audit_entries, api_audit_key;
 http_handler api_clock_get, api_clock_acknowledge;
 http_handler api_health_live, api_health_ready;
+http_handler api_openapi_get;
 
 #endif

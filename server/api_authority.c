@@ -57,8 +57,7 @@ struct http_response api_authority_list(struct app *app, const struct http_reque
 
 /* ---- bundle ---- */
 
-/* The tag of an entity is the hash of its bytes. */
-static enum err etag_set(struct http_response *response, struct fault *f)
+enum err etag_set(struct http_response *response, struct fault *f)
 {
     uint8_t hash[SHA256_SIZE];
     char text[2 * SHA256_SIZE + 1];

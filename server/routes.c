@@ -44,6 +44,7 @@ const struct route routes[] = {
     {"POST", "/v1/clock/acknowledgement", BODY_4K, D, api_clock_acknowledge},
     {"GET", "/livez", BODY_NONE, ANYBODY, api_health_live},
     {"GET", "/readyz", BODY_NONE, ANYBODY, api_health_ready},
+    {"GET", "/openapi.json", BODY_NONE, ANYBODY, api_openapi_get},
     {0},
 };
 
