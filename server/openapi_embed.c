@@ -26,15 +26,26 @@ static enum err table_write(const char *path, const char *text, struct fault *f)
     return fclose(out) == 0 ? OK : fault_errno(f, "%s", path);
 }
 
+static enum err text_write(const char *path, const char *text, struct fault *f)
+{
+    FILE *out = fopen(path, "w");
+    if (!out)
+        return fault_errno(f, "%s", path);
+    fputs(text, out);
+    return fclose(out) == 0 ? OK : fault_errno(f, "%s", path);
+}
+
 int main(int argc, char **argv)
 {
     struct fault fault = {0};
     char *text = NULL, line[2048];
-    if (argc != 3)
+    if (argc != 4)
         return 2;
     enum err err = document_text(argv[1], &text, &fault);
     if (err == OK)
         err = table_write(argv[2], text, &fault);
+    if (err == OK)
+        err = text_write(argv[3], text, &fault);
     free(text);
     if (err == OK)
         return 0;

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from lib.service import BUILD, ROOT, free_port
+from lib.service import BUILD, ENSIGND, ROOT, free_port
 
 COMMANDS_MIN = 20
 
@@ -25,6 +25,7 @@ def main():
     lines = ['set -e', f'cd "{ROOT}"']
     for command in found:
         if command.startswith('export PATH='):
+            command = command.replace('$PWD/build/server', str(pathlib.Path(ENSIGND).parent))
             command = command.replace('$PWD/build', str(BUILD))
         if command.startswith('mkdir'):
             command = 'cd "$TOUR"'

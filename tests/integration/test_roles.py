@@ -49,6 +49,7 @@ MATRIX = [
     ('POST', '/v1/clock/acknowledgement', 'now', (401, 403, 403, 403, 403, 200, 200)),
     ('GET', '/livez', None, (200,) * 7),
     ('GET', '/readyz', None, (200,) * 7),
+    ('GET', '/openapi.json', None, (200,) * 7),
 ]
 
 CODES = {401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}

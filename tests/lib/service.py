@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import time
 
+from lib.openapi import description
+
 BUILD = pathlib.Path(os.environ['ENSIGN_BUILD'])
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ENSIGND = os.environ.get('ENSIGND', str(BUILD / 'server/ensignd'))
@@ -150,7 +152,8 @@ class Service:
 
 
 class Client:
-    """HTTPS with keep-alive; as an identity when a context file is given, else as nobody."""
+    """HTTPS with keep-alive; as an identity when a context file is given, else as nobody. Each answer must be as
+    server/openapi.yaml describes it."""
 
     def __init__(self, service, context_file=None, token=None):
         self.port, self.token = service.port, token
@@ -184,6 +187,7 @@ class Client:
             self.connection.close()
             self.connection = None
             raise
+        description(BUILD).check(method, path, answer.status, answer.headers, data)
         if 'json' in (answer.getheader('Content-Type') or ''):
             data = json.loads(data)
         return answer.status, data, answer.headers
