@@ -58,7 +58,7 @@ enum err authority_make(struct signer *signer, const char *cluster, const char *
     return OK;
 }
 
-static void authority_free(struct authority *authority)
+void authority_free(struct authority *authority)
 {
     if (!authority)
         return;
@@ -73,7 +73,7 @@ static void authority_auto(struct authority **authority)
     authority_free(*authority);
 }
 
-static enum err authority_new(struct authority_record *take_record, struct authority **ret_authority, struct fault *f)
+enum err authority_new(struct authority_record *take_record, struct authority **ret_authority, struct fault *f)
 {
     CLEANUP(authority_auto) struct authority *authority = calloc(1, sizeof *authority);
     if (!authority)
@@ -148,15 +148,13 @@ static enum err authorities_insert(struct authorities *authorities, struct autho
     return OK;
 }
 
-enum err authorities_add(struct authorities *authorities, struct authority_record *take_record, struct fault *f)
+enum err authorities_add(struct authorities *authorities, struct authority **take_authority, struct fault *f)
 {
-    CLEANUP(authority_auto) struct authority *authority = NULL;
-    TRY(authority_new(take_record, &authority, f));
     pthread_rwlock_wrlock(&authorities->lock);
-    enum err err = authorities_insert(authorities, authority, f);
+    enum err err = authorities_insert(authorities, *take_authority, f);
     pthread_rwlock_unlock(&authorities->lock);
     if (err == OK)
-        authority = NULL;
+        *take_authority = NULL;
     return err;
 }
 
@@ -171,9 +169,12 @@ static bool load_row(void *context, struct span key, struct span value)
     (void)key;
     struct load *load = context;
     AUTO(authority_record) record = {0};
+    CLEANUP(authority_auto) struct authority *authority = NULL;
     load->err = authority_record_unpack(value, &record, load->f);
     if (load->err == OK)
-        load->err = authorities_add(load->authorities, &record, load->f);
+        load->err = authority_new(&record, &authority, load->f);
+    if (load->err == OK)
+        load->err = authorities_add(load->authorities, &authority, load->f);
     return load->err == OK;
 }
 

@@ -28,9 +28,13 @@ MUST_USE enum err authority_make(struct signer *signer, const char *cluster, con
                                  enum key_algorithm algorithm, int64_t lifetime_seconds, int64_t now,
                                  struct authority_record *ret_record, struct fault *f);
 
-/* Adds a CA that has just been committed. Takes the record. */
-MUST_USE enum err authorities_add(struct authorities *authorities, struct authority_record *take_record,
-                                  struct fault *f);
+/* The parsed form. Takes the record. */
+MUST_USE enum err authority_new(struct authority_record *take_record, struct authority **ret_authority,
+                                struct fault *f);
+void authority_free(struct authority *authority);
+
+/* Adds a CA that has just been committed; *take_authority is NULL when it was added. */
+MUST_USE enum err authorities_add(struct authorities *authorities, struct authority **take_authority, struct fault *f);
 
 /* PEM of all CAs of that name, newest first: the trust bundle. ERR_ABSENT when there is none. */
 MUST_USE enum err authorities_bundle(struct authorities *authorities, const char *cluster, const char *name,

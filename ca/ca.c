@@ -157,6 +157,8 @@ enum err ca_open(const char *path, struct signer *signer, int64_t max_offline_se
         return fault_no_memory(f);
     ca->signer = signer;
     pthread_mutex_init(&ca->checkpoint.lock, NULL);
+    for (size_t i = 0; i < IDEMPOTENCY_LOCKS; i++)
+        pthread_mutex_init(&ca->idempotency_locks[i], NULL);
     sem_init(&ca->crypto, 0, (unsigned)(2 * sysconf(_SC_NPROCESSORS_ONLN)));
     TRY(parts_open(ca, path, max_offline_seconds, f));
     *ret_ca = TAKE(ca);
@@ -178,6 +180,8 @@ void ca_close(struct ca *ca)
     profiles_cleanup(&ca->profiles);
     bytes_free(&ca->checkpoint.note);
     pthread_mutex_destroy(&ca->checkpoint.lock);
+    for (size_t i = 0; i < IDEMPOTENCY_LOCKS; i++)
+        pthread_mutex_destroy(&ca->idempotency_locks[i]);
     blocklist_cleanup(&ca->blocked_keys);
     sem_destroy(&ca->crypto);
     free(ca);

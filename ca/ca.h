@@ -8,6 +8,7 @@
 #include "ca/authority.h"
 #include "ca/blocklist.h"
 #include "ca/clock.h"
+#include "ca/idempotency.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
 #include "policies/decide.h"
@@ -29,6 +30,7 @@ struct ca {
         uint64_t size;
         struct bytes note; /* the last one, of the tree of this size; empty before the first */
     } checkpoint;
+    pthread_mutex_t idempotency_locks[IDEMPOTENCY_LOCKS];
     sem_t crypto; /* how many requests may be parsed and decided at a time */
 };
 
@@ -55,10 +57,16 @@ void caller_text(const struct caller *caller, char *ret_text, size_t size);
 
 /* ---- clusters ---- */
 
+/* What cluster_create() makes, for its idempotency (which may be NULL). */
+struct cluster_made {
+    const struct cluster *cluster;
+    const struct authority *const *authorities; /* one for each of cluster_authorities, and NULL */
+};
 /* Reads, checks and stores a cluster file and makes its CAs. The same document again changes nothing (ret_created
  * false); another document under the same name is ERR_CONFLICT. */
 MUST_USE enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document,
-                                 bool *ret_created, const struct cluster **ret_cluster, struct fault *f);
+                                 struct idempotency *idempotency, bool *ret_created, const struct cluster **ret_cluster,
+                                 struct fault *f);
 /* Valid as long as ca. ERR_ABSENT. */
 MUST_USE enum err cluster_find(struct ca *ca, const char *name, const struct cluster **ret_cluster, struct fault *f);
 /* Calls visit for each cluster in order of name until it returns false. */
@@ -70,7 +78,8 @@ struct token_request {
     uint8_t id[TOKEN_ID_SIZE];
     uint8_t secret_sha256[SHA256_SIZE];
     const char *cluster, *node;
-    int64_t lifetime_seconds; /* 60 s .. 7 d */
+    int64_t lifetime_seconds;        /* 60 s .. 7 d */
+    struct idempotency *idempotency; /* makes a struct token_record; may be NULL */
 };
 MUST_USE enum err token_create(struct ca *ca, const struct caller *caller, const struct token_request *request,
                                struct token_record *ret_record, struct fault *f);

@@ -162,14 +162,14 @@ void cluster_each(struct ca *ca, bool (*visit)(void *context, const struct clust
 enum { AUTHORITIES_OF_CLUSTER = 3 };
 
 struct creation {
-    struct authority_record authorities[AUTHORITIES_OF_CLUSTER];
+    struct authority *authorities[AUTHORITIES_OF_CLUSTER + 1]; /* ended by NULL */
     struct change change;
 };
 
 static void creation_cleanup(struct creation *creation)
 {
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++)
-        authority_record_cleanup(&creation->authorities[i]);
+        authority_free(creation->authorities[i]);
     change_cleanup(&creation->change);
 }
 
@@ -177,14 +177,15 @@ static enum err creation_authorities(struct ca *ca, const struct cluster *cluste
                                      struct creation *creation, struct fault *f)
 {
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++) {
-        struct authority_record *record = &creation->authorities[i];
+        AUTO(authority_record) record = {0};
         TRY(authority_make(ca->signer, cluster->name, cluster_authorities[i], cluster->authority_algorithm,
-                           cluster->authority_lifetime_seconds, now, record, f));
+                           cluster->authority_lifetime_seconds, now, &record, f));
         AUTO(bytes) key = {0};
         AUTO(bytes) row = {0};
-        key_authority(record->cluster, record->name, record->generation, &key);
-        authority_record_pack(record, &row);
+        key_authority(record.cluster, record.name, record.generation, &key);
+        authority_record_pack(&record, &row);
         change_put(&creation->change, &key, &row);
+        TRY(authority_new(&record, &creation->authorities[i], f));
     }
     return OK;
 }
@@ -217,12 +218,14 @@ static void creation_event(const struct cluster *cluster, const char *actor, str
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++) {
         char member[AUTHORITY_NAME_MAX + 8];
         snprintf(member, sizeof member, "%s_sha256", cluster_authorities[i]);
-        crypto_hash_sha256(hash, creation->authorities[i].certificate.data, creation->authorities[i].certificate.size);
+        const struct bytes *certificate = &creation->authorities[i]->record.certificate;
+        crypto_hash_sha256(hash, certificate->data, certificate->size);
         event_hex(event, member, SPAN_OF(hash));
     }
 }
 
-static enum err cluster_make(struct ca *ca, const struct caller *caller, struct cluster *take_cluster, struct fault *f)
+static enum err cluster_make(struct ca *ca, const struct caller *caller, struct idempotency *idempotency,
+                             struct cluster *take_cluster, struct fault *f)
 {
     CLEANUP(cluster_auto) struct cluster *cluster = take_cluster;
     char actor[DNS_NAME_MAX + 32];
@@ -233,6 +236,8 @@ static enum err cluster_make(struct ca *ca, const struct caller *caller, struct 
     TRY(creation_authorities(ca, cluster, now.seconds, &creation, f));
     TRY(creation_cluster(cluster, actor, now.seconds, &creation, f));
     creation_event(cluster, actor, &creation);
+    struct cluster_made made = {cluster, (const struct authority *const *)creation.authorities};
+    idempotency_attach(idempotency, &made, &creation.change);
     TRY(ledger_commit(ca->ledger, &creation.change, f));
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++)
         TRY(authorities_add(ca->authorities, &creation.authorities[i], f));
@@ -242,8 +247,9 @@ static enum err cluster_make(struct ca *ca, const struct caller *caller, struct 
     return err;
 }
 
-static enum err cluster_create_once(struct ca *ca, const struct caller *caller, struct cluster *take_cluster,
-                                    bool *ret_created, const struct cluster **ret_cluster, struct fault *f)
+static enum err cluster_create_once(struct ca *ca, const struct caller *caller, struct idempotency *idempotency,
+                                    struct cluster *take_cluster, bool *ret_created, const struct cluster **ret_cluster,
+                                    struct fault *f)
 {
     CLEANUP(cluster_auto) struct cluster *cluster = take_cluster;
     char name[CLUSTER_NAME_MAX + 1];
@@ -258,18 +264,19 @@ static enum err cluster_create_once(struct ca *ca, const struct caller *caller, 
         return OK;
     }
     fault_clear(f);
-    TRY(cluster_make(ca, caller, TAKE(cluster), f));
+    TRY(cluster_make(ca, caller, idempotency, TAKE(cluster), f));
     *ret_created = true;
     return cluster_find(ca, name, ret_cluster, f);
 }
 
-enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document, bool *ret_created,
-                        const struct cluster **ret_cluster, struct fault *f)
+enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document,
+                        struct idempotency *idempotency, bool *ret_created, const struct cluster **ret_cluster,
+                        struct fault *f)
 {
     struct cluster *cluster = NULL;
     TRY(cluster_new(document, &cluster, f));
     pthread_mutex_lock(&ca->clusters->creating);
-    enum err err = cluster_create_once(ca, caller, cluster, ret_created, ret_cluster, f);
+    enum err err = cluster_create_once(ca, caller, idempotency, cluster, ret_created, ret_cluster, f);
     pthread_mutex_unlock(&ca->clusters->creating);
     return err;
 }

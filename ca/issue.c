@@ -178,6 +178,7 @@ static enum err issue_once(struct ca *ca, const struct issue_request *request, c
     AUTO(change) change = {0};
     if (request->caller.kind != REQUESTER_TOKEN) {
         TRY(change_prepare(request, csr, result, &change, f));
+        idempotency_attach(request->idempotency, result, &change);
         return ledger_commit(ca->ledger, &change, f);
     }
     struct token_record token;

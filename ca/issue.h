@@ -14,7 +14,9 @@ struct issue_request {
     enum requester role;      /* of an identity, else 0 */
     int64_t lifetime_seconds; /* 0: the profile's */
     struct span csr_pem;
-    bool dry_run; /* decide only: nothing is signed, stored or logged */
+    struct idempotency
+        *idempotency; /* makes a struct issue_result; NULL for none, and for tokens, which have no need */
+    bool dry_run;     /* decide only: nothing is signed, stored or logged */
 };
 
 struct issue_result {

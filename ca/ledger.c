@@ -142,6 +142,8 @@ static enum err change_finish(struct change *change, int64_t now, struct merkle_
         event_hex(&change->event, "certificate_sha256", SPAN_OF(hash));
         record_write(change);
     }
+    if (change->complete)
+        TRY(change->complete(change->complete_context, change, f));
     char time[TIME_TEXT_SIZE];
     time_text(now, time);
     AUTO(bytes) key = {0};

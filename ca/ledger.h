@@ -44,6 +44,11 @@ struct change {
 
     uint64_t sequence; /* out: of the leaf */
 
+    /* Called by the committer when record and sequence are known, to complete the value of a write; it must not block.
+     * NULL: there is nothing to complete. */
+    enum err (*complete)(void *context, struct change *change, struct fault *f);
+    void *complete_context;
+
     /* The ledger's own: */
     struct change *next;
     sem_t finished;

@@ -48,6 +48,13 @@ void key_leaf(uint64_t sequence, struct bytes *out)
     pack_u64(out, sequence);
 }
 
+void key_answer(uint32_t day, const uint8_t id[SHA256_SIZE], struct bytes *out)
+{
+    pack_u8(out, 'i');
+    pack_u32(out, day);
+    bytes_append(out, id, SHA256_SIZE);
+}
+
 void key_prefix(char letter, struct bytes *out)
 {
     pack_u8(out, (uint8_t)letter);
@@ -66,6 +73,7 @@ enum {
     CLUSTER_VERSION = 1,
     TOKEN_VERSION = 1,
     CERTIFICATE_VERSION = 1,
+    ANSWER_VERSION = 1,
 };
 
 /* Reads the version byte; another one than ours was written by a newer program. */
@@ -264,6 +272,37 @@ enum err certificate_record_unpack(struct span row, struct certificate_record *r
     TRY(unpack_finish(&in, "a certificate's row", f));
     *ret_record = record;
     record = (struct certificate_record){0};
+    return OK;
+}
+
+void answer_record_pack(const struct answer_record *record, struct bytes *out)
+{
+    pack_u8(out, ANSWER_VERSION);
+    pack_fixed(out, SPAN_OF(record->request_sha256));
+    pack_i64(out, record->created_at);
+    pack_u16(out, record->status);
+    pack_text(out, record->location);
+    pack_span(out, bytes_span(&record->body));
+}
+
+void answer_record_cleanup(struct answer_record *record)
+{
+    bytes_free(&record->body);
+}
+
+enum err answer_record_unpack(struct span row, struct answer_record *ret_record, struct fault *f)
+{
+    struct unpack in;
+    TRY(row_begin(row, ANSWER_VERSION, "a kept answer's row", &in, f));
+    AUTO(answer_record) record = {0};
+    unpack_fixed(&in, record.request_sha256, sizeof record.request_sha256);
+    record.created_at = unpack_i64(&in);
+    record.status = unpack_u16(&in);
+    unpack_text(&in, record.location, sizeof record.location);
+    TRY(bytes_copy(unpack_span(&in), &record.body, f));
+    TRY(unpack_finish(&in, "a kept answer's row", f));
+    *ret_record = record;
+    record = (struct answer_record){0};
     return OK;
 }
 

@@ -11,6 +11,7 @@
  *   t <token id, 16 bytes>                  token_record
  *   s <serial, 20 bytes>                    certificate_record (serials are close to time order)
  *   l <sequence, u64>                       audit leaf
+ *   i <day, u32> <SHA-256, 32 bytes>        answer_record, by the day it was given and caller and Idempotency-Key
  *   x …                                     search indexes (ca/index.h)
  *
  * Every value begins with a version byte.  Threads: pure.
@@ -31,6 +32,7 @@ void key_cluster(const char *cluster, struct bytes *out);
 void key_token(const uint8_t id[TOKEN_ID_SIZE], struct bytes *out);
 void key_certificate(const uint8_t serial[SERIAL_SIZE], struct bytes *out);
 void key_leaf(uint64_t sequence, struct bytes *out);
+void key_answer(uint32_t day, const uint8_t id[SHA256_SIZE], struct bytes *out);
 /* The end of the range of keys that begin with this one-letter prefix, for store_scan(). */
 void key_prefix(char letter, struct bytes *out);
 void key_prefix_end(char letter, struct bytes *out);
@@ -93,11 +95,22 @@ struct certificate_record {
     struct bytes certificate; /* DER */
 };
 
+/* An answer that is kept (ca/idempotency.h). */
+enum { ANSWER_LOCATION_MAX = 255 };
+struct answer_record {
+    uint8_t request_sha256[SHA256_SIZE]; /* of method, path and body */
+    int64_t created_at;
+    uint16_t status;
+    char location[ANSWER_LOCATION_MAX + 1]; /* or empty */
+    struct bytes body;
+};
+
 void service_record_pack(const struct service_record *record, struct bytes *out);
 void authority_record_pack(const struct authority_record *record, struct bytes *out);
 void cluster_record_pack(const struct cluster_record *record, struct bytes *out);
 void token_record_pack(const struct token_record *record, struct bytes *out);
 void certificate_record_pack(const struct certificate_record *record, struct bytes *out);
+void answer_record_pack(const struct answer_record *record, struct bytes *out);
 
 /* ERR_IO (CODE_DAMAGED) when the row does not parse. */
 MUST_USE enum err service_record_unpack(struct span row, struct service_record *ret_record, struct fault *f);
@@ -105,11 +118,13 @@ MUST_USE enum err authority_record_unpack(struct span row, struct authority_reco
 MUST_USE enum err cluster_record_unpack(struct span row, struct cluster_record *ret_record, struct fault *f);
 MUST_USE enum err token_record_unpack(struct span row, struct token_record *ret_record, struct fault *f);
 MUST_USE enum err certificate_record_unpack(struct span row, struct certificate_record *ret_record, struct fault *f);
+MUST_USE enum err answer_record_unpack(struct span row, struct answer_record *ret_record, struct fault *f);
 
 void service_record_cleanup(struct service_record *record);
 void authority_record_cleanup(struct authority_record *record);
 void cluster_record_cleanup(struct cluster_record *record);
 void certificate_record_cleanup(struct certificate_record *record);
+void answer_record_cleanup(struct answer_record *record);
 
 /* "valid", "expired", "revoked" */
 const char *certificate_record_state(const struct certificate_record *record, int64_t now);

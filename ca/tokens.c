@@ -64,6 +64,7 @@ enum err token_create(struct ca *ca, const struct caller *caller, const struct t
     token_write(&change, &record, 0);
     token_event(&change.event, "token.created", record.created_by, &record);
     event_time(&change.event, "expires_at", record.expires_at);
+    idempotency_attach(request->idempotency, &record, &change);
     enum err err = ledger_commit(ca->ledger, &change, f);
     if (err == ERR_CONFLICT)
         return fault_set(f, CODE_CONFLICT, "a token with this id exists");

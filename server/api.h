@@ -16,6 +16,22 @@ typedef enum err api_function(struct app *app, const struct http_request *reques
 struct http_response api_answer(api_function *function, const char *const *query_names, struct app *app,
                                 const struct http_request *request);
 
+/* ---- routes that make something (api_create.c) ---- */
+
+/* As api_function, with the caller's Idempotency-Key, which is NULL when there is none. When the change was committed
+ * with it, ret_response is filled in already: see api_created(). */
+typedef enum err api_create_function(struct app *app, const struct http_request *request,
+                                     struct idempotency *idempotency, struct http_response *ret_response,
+                                     struct fault *f);
+/* The answer 201 about what was made (ca/idempotency.h). */
+typedef enum err api_render(struct app *app, const void *made, struct http_response *ret_response, struct fault *f);
+
+/* As api_answer(); a request whose answer is kept gets it again. */
+struct http_response api_create(api_create_function *function, api_render *render, struct app *app,
+                                const struct http_request *request);
+/* Whether the commit made the answer. */
+bool api_created(const struct http_response *response);
+
 /* Reads an optional query parameter; adds a reason when it is no integer of min..max. */
 void query_integer(const struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *ret_value,
                    struct fault *f);
@@ -37,9 +53,8 @@ MUST_USE enum err caller_cluster(struct app *app, const struct caller *caller, c
 
 /* ---- the answer of an issue (api_certificate.c) ---- */
 
-/* 201 with its Location, or 200 when it was stored before. */
-MUST_USE enum err certificate_answer(struct app *app, const struct issue_result *result,
-                                     struct http_response *ret_response, struct fault *f);
+/* 201 with its Location, or 200 when it was stored before. made is a struct issue_result. */
+api_render certificate_answer;
 
 /* ---- the handlers ---- */
 

@@ -28,9 +28,9 @@ static enum err body_read(const struct document *document, struct issue_request 
     return fault_if_reasons(f, CODE_INVALID, "the body is not valid");
 }
 
-enum err certificate_answer(struct app *app, const struct issue_result *result, struct http_response *ret_response,
-                            struct fault *f)
+enum err certificate_answer(struct app *app, const void *made, struct http_response *ret_response, struct fault *f)
 {
+    const struct issue_result *result = made;
     json_t *certificate = NULL;
     const struct certificate_content *content = result->stored_before ? NULL : &result->decision.content;
     TRY(json_certificate(app->ca, &result->record, content, true, &certificate, f));
@@ -42,18 +42,21 @@ enum err certificate_answer(struct app *app, const struct issue_result *result, 
     return OK;
 }
 
-static enum err answer_issue(struct app *app, const struct http_request *request, struct http_response *ret_response,
-                             struct fault *f)
+static enum err answer_issue(struct app *app, const struct http_request *request, struct idempotency *idempotency,
+                             struct http_response *ret_response, struct fault *f)
 {
     CLEANUP(document_auto) struct document *document = NULL;
     const struct cluster *cluster = NULL;
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
     TRY(document_parse_json(request->body, &document, f));
     struct issue_request asked = {.caller = request->caller, .cluster = cluster->name, .node = "", .identity = ""};
+    asked.idempotency = idempotency;
     memcpy(asked.token_id, request->token_id, sizeof asked.token_id);
     TRY(body_read(document, &asked, f));
     AUTO(issue_result) result = {0};
     TRY(issue(app->ca, &asked, &result, f));
+    if (api_created(ret_response))
+        return OK;
     if (!asked.dry_run)
         return certificate_answer(app, &result, ret_response, f);
     *ret_response = http_json(200, json_decision(&result.decision));
@@ -62,7 +65,7 @@ static enum err answer_issue(struct app *app, const struct http_request *request
 
 struct http_response api_certificate_issue(struct app *app, const struct http_request *request)
 {
-    return api_answer(answer_issue, NULL, app, request);
+    return api_create(answer_issue, certificate_answer, app, request);
 }
 
 /* ---- list ---- */

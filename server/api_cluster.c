@@ -40,26 +40,41 @@ static enum err cluster_invalid(struct fault *f)
     return fault_set(f, CODE_INVALID, "this is not a valid cluster");
 }
 
-static enum err answer_create(struct app *app, const struct http_request *request, struct http_response *ret_response,
-                              struct fault *f)
+static void location_set(const struct cluster *cluster, struct http_response *response)
+{
+    snprintf(response->location, sizeof response->location, "/v1/clusters/%s", cluster->name);
+}
+
+static enum err cluster_answer(struct app *app, const void *made, struct http_response *ret_response, struct fault *f)
+{
+    (void)app, (void)f;
+    *ret_response = http_json(201, json_cluster_made(made));
+    location_set(((const struct cluster_made *)made)->cluster, ret_response);
+    return OK;
+}
+
+static enum err answer_create(struct app *app, const struct http_request *request, struct idempotency *idempotency,
+                              struct http_response *ret_response, struct fault *f)
 {
     CLEANUP(document_auto) struct document *document = NULL;
     TRY(body_document(request->body, &document, f));
     bool created = false;
     const struct cluster *cluster = NULL;
-    enum err err = cluster_create(app->ca, &request->caller, document, &created, &cluster, f);
+    enum err err = cluster_create(app->ca, &request->caller, document, idempotency, &created, &cluster, f);
     if (err == ERR_INPUT)
         return cluster_invalid(f);
     TRY(err);
+    if (api_created(ret_response))
+        return OK;
     *ret_response = http_json(created ? 201 : 200, json_cluster(app->ca, cluster, true));
     if (created)
-        snprintf(ret_response->location, sizeof ret_response->location, "/v1/clusters/%s", cluster->name);
+        location_set(cluster, ret_response);
     return OK;
 }
 
 struct http_response api_cluster_create(struct app *app, const struct http_request *request)
 {
-    return api_answer(answer_create, NULL, app, request);
+    return api_create(answer_create, cluster_answer, app, request);
 }
 
 /* ---- list, get ---- */

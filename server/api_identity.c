@@ -52,22 +52,25 @@ static enum err body_read(const struct document *document, struct issue_request 
     return fault_if_reasons(f, CODE_INVALID, "the body is not valid");
 }
 
-static enum err answer_create(struct app *app, const struct http_request *request, struct http_response *ret_response,
-                              struct fault *f)
+static enum err answer_create(struct app *app, const struct http_request *request, struct idempotency *idempotency,
+                              struct http_response *ret_response, struct fault *f)
 {
     CLEANUP(document_auto) struct document *document = NULL;
     TRY(document_parse_json(request->body, &document, f));
-    struct issue_request asked = {
-        .caller = request->caller, .profile = "identity", .cluster = CLUSTER_SERVICE, .node = ""};
+    struct issue_request asked = {.caller = request->caller,
+                                  .profile = "identity",
+                                  .cluster = CLUSTER_SERVICE,
+                                  .node = "",
+                                  .idempotency = idempotency};
     TRY(body_read(document, &asked, f));
     AUTO(issue_result) result = {0};
     TRY(issue(app->ca, &asked, &result, f));
-    return certificate_answer(app, &result, ret_response, f);
+    return api_created(ret_response) ? OK : certificate_answer(app, &result, ret_response, f);
 }
 
 struct http_response api_identity_create(struct app *app, const struct http_request *request)
 {
-    return api_answer(answer_create, NULL, app, request);
+    return api_create(answer_create, certificate_answer, app, request);
 }
 
 /* ---- whoami ---- */

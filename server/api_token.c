@@ -32,22 +32,29 @@ static enum err body_read(const struct document *document, struct token_request 
     return fault_if_reasons(f, CODE_INVALID, "the body is not valid");
 }
 
-static enum err answer_create(struct app *app, const struct http_request *request, struct http_response *ret_response,
-                              struct fault *f)
+static enum err token_answer(struct app *app, const void *made, struct http_response *ret_response, struct fault *f)
+{
+    (void)f;
+    *ret_response = http_json(201, json_token(made, ca_now(app->ca)));
+    return OK;
+}
+
+static enum err answer_create(struct app *app, const struct http_request *request, struct idempotency *idempotency,
+                              struct http_response *ret_response, struct fault *f)
 {
     CLEANUP(document_auto) struct document *document = NULL;
     TRY(document_parse_json(request->body, &document, f));
-    struct token_request token = {.cluster = request->parameters[0], .lifetime_seconds = TTL_DEFAULT_SECONDS};
+    struct token_request token = {
+        .cluster = request->parameters[0], .lifetime_seconds = TTL_DEFAULT_SECONDS, .idempotency = idempotency};
     TRY(body_read(document, &token, f));
     struct token_record record;
     TRY(token_create(app->ca, &request->caller, &token, &record, f));
-    *ret_response = http_json(201, json_token(&record, ca_now(app->ca)));
-    return OK;
+    return api_created(ret_response) ? OK : token_answer(app, &record, ret_response, f);
 }
 
 struct http_response api_token_create(struct app *app, const struct http_request *request)
 {
-    return api_answer(answer_create, NULL, app, request);
+    return api_create(answer_create, token_answer, app, request);
 }
 
 /* ---- list, revoke ---- */

@@ -14,6 +14,7 @@ static const char *const single_headers[SINGLE_COUNT] = {
     [SINGLE_TRANSFER_ENCODING] = "Transfer-Encoding",
     [SINGLE_CONTENT_TYPE] = "Content-Type",
     [SINGLE_AUTHORIZATION] = "Authorization",
+    [SINGLE_IDEMPOTENCY_KEY] = "Idempotency-Key",
 };
 
 /* token, RFC 9110 §5.6.2 */

@@ -11,6 +11,7 @@ enum single_header { /* of which a second one would let two readers see two diff
                      SINGLE_TRANSFER_ENCODING,
                      SINGLE_CONTENT_TYPE,
                      SINGLE_AUTHORIZATION,
+                     SINGLE_IDEMPOTENCY_KEY,
                      SINGLE_COUNT
 };
 

@@ -127,7 +127,7 @@ static json_t *json_authorities(struct ca *ca, const char *cluster)
     return list;
 }
 
-json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes)
+static json_t *json_inventory(const struct cluster *cluster, json_t *take_authorities, bool with_nodes)
 {
     json_t *document =
         json_loadb((const char *)cluster->document.data, cluster->document.size, JSON_REJECT_DUPLICATES, NULL);
@@ -136,8 +136,21 @@ json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nod
         json_list_add(&warnings, json_string(cluster->warnings[i]));
     if (document && !with_nodes)
         json_object_del(document, "nodes");
-    return json_pack("{ss so so so}", "name", cluster->name, "document", document, "authorities",
-                     json_authorities(ca, cluster->name), "warnings", warnings);
+    return json_pack("{ss so so so}", "name", cluster->name, "document", document, "authorities", take_authorities,
+                     "warnings", warnings);
+}
+
+json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes)
+{
+    return json_inventory(cluster, json_authorities(ca, cluster->name), with_nodes);
+}
+
+json_t *json_cluster_made(const struct cluster_made *made)
+{
+    json_t *list = json_array();
+    for (const struct authority *const *authority = made->authorities; *authority; authority++)
+        json_list_add(&list, json_authority(*authority));
+    return json_inventory(made->cluster, list, true);
 }
 
 static json_t *json_token_uses(const struct token_record *record)

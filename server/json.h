@@ -19,6 +19,8 @@ const char *requester_word(enum requester requester);
 void json_list_add(json_t **list, json_t *take_item);
 
 json_t *json_authority(const struct authority *authority);
+/* A cluster that was made just now, whose CAs are not in ca yet. */
+json_t *json_cluster_made(const struct cluster_made *made);
 /* with_nodes: the whole inventory, which has thousands of nodes for some. */
 json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes);
 json_t *json_token(const struct token_record *record, int64_t now);

@@ -200,6 +200,18 @@ static void strangers_report(struct app *app)
     log_fault(LOG_LEVEL_ERROR, "refusals could not be written to the audit log", &fault);
 }
 
+/* ---- answers that were kept for a day ---- */
+
+static void answers_expire(struct app *app)
+{
+    struct fault fault = {0};
+    size_t removed = 0;
+    if (idempotency_expire(app->ca, &removed, &fault) != OK)
+        log_fault(LOG_LEVEL_ERROR, "answers that were kept for a day could not be removed", &fault);
+    else if (removed > 0)
+        log_message(LOG_LEVEL_INFO, "removed %zu answers that were kept for a day", removed);
+}
+
 static void *renewer_run(void *context)
 {
     struct server *server = context;
@@ -208,6 +220,7 @@ static void *renewer_run(void *context)
         if (tls_look(server, &fault) != OK)
             log_fault(LOG_LEVEL_ERROR, "the TLS certificate cannot be used", &fault);
         strangers_report(&server->app);
+        answers_expire(&server->app);
     }
     return NULL;
 }

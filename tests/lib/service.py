@@ -163,6 +163,7 @@ class Client:
         if context_file:
             self._identity(json.loads(pathlib.Path(context_file).read_text()))
         self.connection = None
+        self.raw = b''  # the body of the last answer, as it came
 
     def _identity(self, context):
         with tempfile.NamedTemporaryFile('w', suffix='.pem') as pem:
@@ -182,7 +183,7 @@ class Client:
         try:
             self.connection.request(method, path, body, headers)
             answer = self.connection.getresponse()
-            data = answer.read()
+            self.raw = data = answer.read()
         except (OSError, http.client.HTTPException):
             self.connection.close()
             self.connection = None

@@ -406,11 +406,11 @@ static void same_cluster_again_changes_nothing_and_another_one_is_refused(void *
     struct document *document = NULL;
     assert_ok(cluster_find(fixture->ca, "lab", &cluster, &f), &f);
     assert_ok(document_parse_json(bytes_span(&cluster->document), &document, &f), &f);
-    assert_ok(cluster_create(fixture->ca, &admin, document, &created, &same, &f), &f);
+    assert_ok(cluster_create(fixture->ca, &admin, document, NULL, &created, &same, &f), &f);
     assert_false(created);
     assert_ptr_equal(same, cluster);
     json_object_set_new(document_json(document), "kubernetesVersion", json_string("1.30"));
-    assert_int_equal(cluster_create(fixture->ca, &admin, document, &created, &same, &f), ERR_CONFLICT);
+    assert_int_equal(cluster_create(fixture->ca, &admin, document, NULL, &created, &same, &f), ERR_CONFLICT);
     document_free(document);
 }
 

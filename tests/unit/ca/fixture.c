@@ -83,7 +83,7 @@ static void fixture_cluster(struct fixture *fixture)
     struct caller admin = {.kind = REQUESTER_ADMIN, .name = "test"};
     bool created = false;
     check(document_parse(span_text(cluster_text), "lab.yaml", &document, &f), &f);
-    check(cluster_create(fixture->ca, &admin, document, &created, &cluster, &f), &f);
+    check(cluster_create(fixture->ca, &admin, document, NULL, &created, &cluster, &f), &f);
     assert_true(created);
     document_free(document);
 }
