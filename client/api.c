@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "ca/base/encode.h"
 #include "client/files.h"
 #include "client/pin.h"
 
@@ -118,7 +119,6 @@ static enum err headers_set(struct api *api, struct fault *f)
         TRY(bytes_check(&header, f));
         TRY(header_add(api, bytes_text(&header), f));
     }
-    curl_easy_setopt(api->curl, CURLOPT_HTTPHEADER, api->headers);
     return OK;
 }
 
@@ -194,18 +194,35 @@ static enum err curl_fault(const struct api *api, CURLcode result, const struct 
     }
 }
 
+enum { KEY_SIZE = 16, KEY_HEADER_SIZE = sizeof "Idempotency-Key: " + 2 * KEY_SIZE };
+
 struct exchange {
-    const char *method, *url, *body; /* body NULL: none */
+    const char *method, *url, *body;  /* body NULL: none */
+    char key_header[KEY_HEADER_SIZE]; /* the same for each attempt; only with a body */
 };
 
-static CURLcode attempt(struct api *api, const struct exchange *exchange, struct answer *answer)
+/* Something between us and the service may say 503 after the service did what it was asked for. */
+static enum err key_make(struct exchange *exchange, struct fault *f)
 {
+    uint8_t key[KEY_SIZE];
+    char text[2 * KEY_SIZE + 1];
+    if (getrandom(key, sizeof key, 0) != sizeof key)
+        return fault_errno(f, "no random numbers");
+    hex_text(SPAN_OF(key), text, sizeof text);
+    snprintf(exchange->key_header, sizeof exchange->key_header, "Idempotency-Key: %s", text);
+    return OK;
+}
+
+static CURLcode attempt(struct api *api, struct exchange *exchange, struct answer *answer)
+{
+    struct curl_slist with_key = {exchange->key_header, api->headers};
     answer_cleanup(answer);
     *answer = (struct answer){0};
     api->error[0] = '\0';
     api->check.ca_found = false;
     curl_easy_setopt(api->curl, CURLOPT_URL, exchange->url);
     curl_easy_setopt(api->curl, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(api->curl, CURLOPT_HTTPHEADER, exchange->body ? &with_key : api->headers);
     if (exchange->body) {
         curl_easy_setopt(api->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(exchange->body));
         curl_easy_setopt(api->curl, CURLOPT_POSTFIELDS, exchange->body);
@@ -254,8 +271,7 @@ static bool worth_another(CURLcode result, long status)
     return result == CURLE_COULDNT_CONNECT || (result == CURLE_OK && (status == 429 || status == 503));
 }
 
-static enum err exchange_run(struct api *api, const struct exchange *exchange, struct answer *ret_answer,
-                             struct fault *f)
+static enum err exchange_run(struct api *api, struct exchange *exchange, struct answer *ret_answer, struct fault *f)
 {
     int64_t deadline = now_milliseconds() + api->timeout_milliseconds;
     for (int attempts = 0;; attempts++) {
@@ -324,7 +340,8 @@ static enum err send_request(struct api *api, const char *method, const char *pa
         free(dumped);
         TRY(bytes_check(&text, f));
     }
-    const struct exchange exchange = {method, bytes_text(&url), body ? bytes_text(&text) : NULL};
+    struct exchange exchange = {method, bytes_text(&url), body ? bytes_text(&text) : NULL, ""};
+    TRY(key_make(&exchange, f));
     TRY(exchange_run(api, &exchange, ret_answer, f));
     return ret_answer->status >= 200 && ret_answer->status < 300 ? OK : problem_fault(api, ret_answer, f);
 }

@@ -167,6 +167,51 @@ static void test_not_ready_is_asked_again(void **state)
     assert_int_equal(outcome.requests, 3);
 }
 
+/* The values of the header in all that was sent. */
+static size_t keys_find(const char *received, char keys[][64], size_t max)
+{
+    size_t count = 0;
+    while (count < max && (received = strstr(received, "\r\nIdempotency-Key: "))) {
+        received += strlen("\r\nIdempotency-Key: ");
+        snprintf(keys[count++], 64, "%.*s", (int)strcspn(received, "\r"), received);
+    }
+    return count;
+}
+
+/* One key for all attempts at a request, another one for the next request, none for a GET. */
+static void test_posts_have_a_key(void **state)
+{
+    (void)state;
+    const char *const list[] = {ANSWER("503 Service Unavailable", "Retry-After: 1\r\n", "application/problem+json", ""),
+                                hello, NULL};
+    struct answers answers = {.next = list};
+    struct made_certificate leaf =
+        certificate_make(&(struct making){.name = "localhost", .issuer = &authorities.ours, .not_after_seconds = DAY});
+    const struct made_certificate *const chain[] = {&authorities.ours, NULL};
+    struct tls_server *server = tls_server_start(&leaf, chain, answer_next, &answers);
+    AUTO(context) context = {.has_pin = true};
+    snprintf(context.server, sizeof context.server, "https://localhost:%u", tls_server_port(server));
+    certificate_pin(&authorities.ours, context.pin);
+    struct fault f = {0};
+    CLEANUP(api_auto) struct api *api = NULL;
+    json_t *body = json_object();
+    assert_int_equal(api_open(&context, 5, &api, &f), OK);
+    for (int i = 0; i < 3; i++) {
+        CLEANUP(document_auto) struct document *answer = NULL;
+        assert_int_equal(api_json(api, i < 2 ? "POST" : "GET", "/v1/x", i < 2 ? body : NULL, &answer, &f), OK);
+    }
+    json_decref(body);
+    char *received = tls_server_stop(server);
+    char keys[5][64];
+    assert_int_equal(answers.requests, 4);
+    assert_int_equal(keys_find(received, keys, 5), 3);
+    assert_int_equal(strlen(keys[0]), 32);
+    assert_string_equal(keys[0], keys[1]);
+    assert_string_not_equal(keys[1], keys[2]);
+    made_certificate_cleanup(&leaf);
+    free(received);
+}
+
 static void test_not_ready_for_long(void **state)
 {
     (void)state;
@@ -256,13 +301,10 @@ static void test_nobody_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_servers),
-        cmocka_unit_test(test_not_ready_is_asked_again),
-        cmocka_unit_test(test_not_ready_for_long),
-        cmocka_unit_test(test_problem),
-        cmocka_unit_test(test_answers_that_are_refused),
-        cmocka_unit_test(test_answer_too_large),
-        cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_servers),          cmocka_unit_test(test_not_ready_is_asked_again),
+        cmocka_unit_test(test_posts_have_a_key), cmocka_unit_test(test_not_ready_for_long),
+        cmocka_unit_test(test_problem),          cmocka_unit_test(test_answers_that_are_refused),
+        cmocka_unit_test(test_answer_too_large), cmocka_unit_test(test_nobody_there),
     };
     return cmocka_run_group_tests(tests, authorities_make, authorities_drop);
 }
