@@ -194,18 +194,18 @@ static enum err curl_fault(const struct api *api, CURLcode result, const struct 
     }
 }
 
-enum { KEY_SIZE = 16, KEY_HEADER_SIZE = sizeof "Idempotency-Key: " + 2 * KEY_SIZE };
+enum { KEY_SIZE = 16, KEY_TEXT_SIZE = 2 * KEY_SIZE + 1 };
 
 struct exchange {
-    const char *method, *url, *body;  /* body NULL: none */
-    char key_header[KEY_HEADER_SIZE]; /* the same for each attempt; only with a body */
+    const char *method, *url, *body;                             /* body NULL: none */
+    char key_header[sizeof "Idempotency-Key: " + KEY_TEXT_SIZE]; /* the same for each attempt; only with a body */
 };
 
 /* Something between us and the service may say 503 after the service did what it was asked for. */
 static enum err key_make(struct exchange *exchange, struct fault *f)
 {
     uint8_t key[KEY_SIZE];
-    char text[2 * KEY_SIZE + 1];
+    char text[KEY_TEXT_SIZE];
     if (getrandom(key, sizeof key, 0) != sizeof key)
         return fault_errno(f, "no random numbers");
     hex_text(SPAN_OF(key), text, sizeof text);
