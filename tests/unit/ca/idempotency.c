@@ -139,9 +139,9 @@ static void a_key_is_committed_once(void **state)
 
 enum { OLD_ROWS = 300 }; /* more than a batch */
 
-static uint32_t today(void)
+static uint32_t today(const struct ca *ca)
 {
-    return (uint32_t)(ca_now(NULL) / 86400);
+    return (uint32_t)(ca_now(ca) / 86400);
 }
 
 static void row_put(struct ca *ca, uint32_t day, uint16_t number)
@@ -184,8 +184,8 @@ static void old_answers_are_removed_and_no_others(void **state)
     assert_int_equal(idempotency_expire(fixture->ca, &removed, &f), OK);
     assert_int_equal(removed, 0);
     for (uint16_t i = 0; i < OLD_ROWS; i++)
-        row_put(fixture->ca, today() - 2 - i % 3, i);
-    row_put(fixture->ca, today() - 1, 1);
+        row_put(fixture->ca, today(fixture->ca) - 2 - i % 3, i);
+    row_put(fixture->ca, today(fixture->ca) - 1, 1);
     assert_int_equal(rows_count(fixture->ca), before + OLD_ROWS + 1);
     assert_int_equal(idempotency_expire(fixture->ca, &removed, &f), OK);
     assert_int_equal(removed, OLD_ROWS);
