@@ -162,8 +162,10 @@ void time_text(int64_t seconds, char ret_text[TIME_TEXT_SIZE])
 {
     time_t when = (time_t)seconds;
     struct tm utc;
-    gmtime_r(&when, &utc);
-    strftime(ret_text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    if (gmtime_r(&when, &utc))
+        strftime(ret_text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    else
+        snprintf(ret_text, TIME_TEXT_SIZE, "%llds", (long long)seconds);
 }
 
 enum err time_parse(const char *text, int64_t *ret_seconds, struct fault *f)

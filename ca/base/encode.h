@@ -30,6 +30,7 @@ MUST_USE enum err pem_next(struct span *text, char *ret_label, struct bytes *ret
 MUST_USE enum err pem_decode(struct span text, const char *label, struct bytes *ret_der, struct fault *f);
 
 enum { TIME_TEXT_SIZE = 32 };
+/* A number that no calendar reaches (a year beyond 2^31) is shown as seconds: "9223372036854775807s". */
 void time_text(int64_t seconds, char ret_text[TIME_TEXT_SIZE]);
 MUST_USE enum err time_parse(const char *text, int64_t *ret_seconds, struct fault *f); /* as time_text() writes it */
 

@@ -184,4 +184,7 @@ void fault_line(const struct fault *f, char *ret_text, size_t size)
     if (f->reasons_count > 0 && used >= 0 && (size_t)used < size)
         snprintf(ret_text + used, size - (size_t)used, f->reasons_omitted ? "; and %zu more)" : ")",
                  f->reasons_omitted);
+    size_t length = size ? strlen(ret_text) : 0;
+    if (length && ret_text[length - 1] == "§"[0])
+        ret_text[length - 1] = '\0';
 }

@@ -106,7 +106,8 @@ MUST_USE enum err fault_no_memory(struct fault *f);
 /* Empties f, for another attempt. */
 void fault_clear(struct fault *f);
 
-/* "text (pointer: reason; pointer: reason)" on one line, for logs and for people. Always terminated. */
+/* "text (pointer: reason; pointer: reason)" on one line, for logs and for people. Cut to size, always
+ * terminated and valid UTF-8. */
 void fault_line(const struct fault *f, char *ret_text, size_t size);
 
 /* Replaces all but printable ASCII and "§" by '?': for what others sent, before it goes to logs, terminals and JSON. */

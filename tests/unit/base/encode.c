@@ -161,6 +161,8 @@ static void time_texts(void **state)
         {1795233600, "2026-11-21T04:00:00Z"},
         {4294967296, "2106-02-07T06:28:16Z"},
         {253402300799, "9999-12-31T23:59:59Z"},
+        {INT64_MAX, "9223372036854775807s"}, /* a year that no calendar reaches */
+        {INT64_MIN, "-9223372036854775808s"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char text[TIME_TEXT_SIZE];

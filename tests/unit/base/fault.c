@@ -93,6 +93,19 @@ static void line_is_cut_to_its_size(void **state)
     }
 }
 
+/* Half a letter would be no UTF-8, and a line that is none is no JSON string: it could not be stored in the log. */
+static void line_is_not_cut_within_a_section_sign(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    char line[16];
+    assert_int_equal(fault_set(&f, CODE_INVALID, "RFC §4"), ERR_INPUT);
+    fault_line(&f, line, sizeof "RFC §" - 1);
+    assert_string_equal(line, "RFC ");
+    fault_line(&f, line, sizeof "RFC §");
+    assert_string_equal(line, "RFC §");
+}
+
 /* What others sent may be quoted in a fault; it must not steer a terminal or break a log line. */
 static void texts_are_printable(void **state)
 {
@@ -167,6 +180,7 @@ int main(void)
         cmocka_unit_test(table_keeps_its_promises),
         cmocka_unit_test(reasons_are_kept_and_counted),
         cmocka_unit_test(line_is_cut_to_its_size),
+        cmocka_unit_test(line_is_not_cut_within_a_section_sign),
         cmocka_unit_test(texts_are_printable),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(sections_are_kept_whole),
