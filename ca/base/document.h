@@ -59,7 +59,7 @@ bool node_present(const struct node *node);
 const char *word_closest(const char *word, const char *const *words);
 
 /* Where the node stands: "file:line:column" of a YAML document, the pointer (RFC 6901) of a JSON text. An absent node
- * of a YAML document stands where its parent does. */
+ * of a YAML document stands where its parent does. Cleaned (text_clean). */
 enum { PLACE_TEXT_SIZE = 160 };
 void node_place(const struct node *node, char ret_text[PLACE_TEXT_SIZE]);
 

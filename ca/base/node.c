@@ -60,6 +60,7 @@ static void node_where(const struct node *node, bool at_key, char *ret_text, siz
                  at_key ? place->key_column : place->column);
     else
         snprintf(ret_text, size, "%s", bytes_text(&pointer));
+    text_clean(ret_text); /* a name that was cut within a letter is no UTF-8 */
 }
 
 void node_place(const struct node *node, char ret_text[PLACE_TEXT_SIZE])

@@ -52,6 +52,19 @@ static struct document *json(const char *text)
     return document;
 }
 
+/* A place goes into texts that are JSON or printed: the name of a file may be anything, and be cut anywhere. */
+static void places_are_printable(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    CLEANUP(document_auto) struct document *document = NULL;
+    char place[PLACE_TEXT_SIZE];
+    assert_ok(document_parse(span_text("a: 1"), "b\xff\xc3\xa9.yaml", &document, &f), &f);
+    struct node root = document_root(document, &f);
+    node_place(&root, place);
+    assert_string_equal(place, "b\?\?\?.yaml:1:1");
+}
+
 static void right_values_are_read(void **state)
 {
     (void)state;
@@ -220,6 +233,7 @@ static void equal_values_have_their_own_places(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(places_are_printable),
         cmocka_unit_test(right_values_are_read),
         cmocka_unit_test(absent_values_keep_their_defaults),
         cmocka_unit_test(what_is_no_object_is_told_once),
