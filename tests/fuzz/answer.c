@@ -1,5 +1,6 @@
 /* The server's reading of the signer: the harness is the signer at the other end of a real channel, and answers each
  * request with its id and the input. Nothing that a signer says may do more than fail the call. */
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,11 +23,11 @@ static void *fake_run(void *argument)
 {
     static uint8_t request[MESSAGE_SIZE_MAX];
     (void)argument;
-    while (recv(fake.fd, request, sizeof request, 0) > 0) {
+    while (TEMP_FAILURE_RETRY(recv(fake.fd, request, sizeof request, 0)) > 0) {
         AUTO(bytes) message = {0};
         bytes_append(&message, request, sizeof(uint64_t));
         bytes_append_span(&message, fake.answer);
-        HOLDS(send(fake.fd, message.data, message.size, MSG_NOSIGNAL) == (ssize_t)message.size);
+        HOLDS(TEMP_FAILURE_RETRY(send(fake.fd, message.data, message.size, MSG_NOSIGNAL)) == (ssize_t)message.size);
     }
     return NULL;
 }
@@ -52,8 +53,9 @@ static void authority_ask(void)
     struct bytes blob, certificate = {0};
     struct fault *f = fuzz_fault();
     fuzz_fresh(&blob, sizeof blob);
-    if (!fuzz_kept(signer_make_authority(fake.signer, KEY_ECDSA_P256, &content, &grant, serial, &blob, &certificate, f),
-                   f, &blob, sizeof blob))
+    if (!fuzz_kept_told(
+            signer_make_authority(fake.signer, KEY_ECDSA_P256, &content, &grant, serial, &blob, &certificate, f), f,
+            &blob, sizeof blob))
         return;
     HOLDS(blob.size + certificate.size + 10 == fake.answer.size);
     bytes_free(&blob);
@@ -66,7 +68,7 @@ static void log_ask(void)
     uint8_t public_key[LOG_PUBLIC_KEY_SIZE];
     struct fault *f = fuzz_fault();
     fuzz_fresh(&blob, sizeof blob);
-    if (fuzz_kept(signer_make_log(fake.signer, "example/log", &blob, public_key, f), f, &blob, sizeof blob))
+    if (fuzz_kept_told(signer_make_log(fake.signer, "example/log", &blob, public_key, f), f, &blob, sizeof blob))
         bytes_free(&blob);
 }
 
@@ -79,10 +81,10 @@ static void sign_ask(void)
     struct fault *f = fuzz_fault();
     fault_clear(&faults[0]);
     fault_clear(&faults[1]);
-    bool signed_all = fuzz_kept(signer_sign(fake.signer, signings, 2, f), f, NULL, 0);
+    bool signed_all = fuzz_kept_told(signer_sign(fake.signer, signings, 2, f), f, NULL, 0);
     for (size_t i = 0; i < 2; i++) {
         if (signed_all)
-            fuzz_kept(signings[i].err, &faults[i], NULL, 0);
+            fuzz_kept_told(signings[i].err, &faults[i], NULL, 0);
         HOLDS(signings[i].err == OK || signings[i].certificate.size == 0);
         bytes_free(&signings[i].certificate);
     }
@@ -93,8 +95,8 @@ static void checkpoint_ask(void)
     uint8_t signature[LOG_SIGNATURE_SIZE];
     struct fault *f = fuzz_fault();
     fuzz_fresh(signature, sizeof signature);
-    fuzz_kept(signer_sign_checkpoint(fake.signer, SPAN_OF("blob"), SPAN_OF("text"), signature, f), f, signature,
-              sizeof signature);
+    fuzz_kept_told(signer_sign_checkpoint(fake.signer, SPAN_OF("blob"), SPAN_OF("text"), signature, f), f, signature,
+                   sizeof signature);
 }
 
 static void (*const asks[CHOICES])(void) = {authority_ask, log_ask, sign_ask, checkpoint_ask};

@@ -31,8 +31,11 @@ struct fault *fuzz_fault(void);
 void fuzz_fresh(void *result, size_t size);
 
 /* Whether the call succeeded. Its error, fault and result must be as fault.h promises: on success no fault is left; on
- * failure the code is of that class, the texts are printable, and the result is as fuzz_fresh() left it. */
+ * failure the code is of that class and not ERR_BUG, the texts are printable, and the result is as fuzz_fresh() left
+ * it. */
 bool fuzz_kept(enum err err, const struct fault *f, const void *result, size_t size);
+/* The same of a fault that another process tells of, which may be its own ERR_BUG. */
+bool fuzz_kept_told(enum err err, const struct fault *f, const void *result, size_t size);
 
 /* For calls that cannot fail here. */
 void fuzz_must(enum err err, const struct fault *f);

@@ -77,7 +77,7 @@ static void result_hold(struct span body)
 {
     struct unpack in = unpack_begin(body);
     struct fault *f = fuzz_fault();
-    if (!fuzz_kept(result_unpack(&in, f), f, NULL, 0))
+    if (!fuzz_kept_told(result_unpack(&in, f), f, NULL, 0))
         fault_hold(f);
 }
 

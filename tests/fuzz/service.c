@@ -1,5 +1,6 @@
 #include "tests/fuzz/service.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -78,7 +79,7 @@ int service_connect(void)
     const struct timeval deadline = {.tv_sec = 10};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%s", service.path);
-    HOLDS(connect(fd, (const struct sockaddr *)&address, sizeof address) == 0);
+    HOLDS(TEMP_FAILURE_RETRY(connect(fd, (const struct sockaddr *)&address, sizeof address)) == 0);
     HOLDS(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) == 0);
     HOLDS(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline) == 0);
     return fd;
@@ -88,7 +89,7 @@ int service_connect(void)
 static void all_send(int fd, struct span data)
 {
     while (data.size > 0) {
-        ssize_t sent = send(fd, data.data, data.size, MSG_NOSIGNAL);
+        ssize_t sent = TEMP_FAILURE_RETRY(send(fd, data.data, data.size, MSG_NOSIGNAL));
         if (sent <= 0)
             return;
         data = span(data.data + sent, data.size - (size_t)sent);
@@ -102,7 +103,7 @@ void service_exchange(struct span request, struct bytes *ret_answer)
     int fd = service_connect();
     all_send(fd, request);
     shutdown(fd, SHUT_WR);
-    while ((got = recv(fd, buffer, sizeof buffer, 0)) > 0)
+    while ((got = TEMP_FAILURE_RETRY(recv(fd, buffer, sizeof buffer, 0))) > 0) /* libFuzzer has an alarm */
         bytes_append(ret_answer, buffer, (size_t)got);
     close(fd);
 }
