@@ -1,6 +1,6 @@
 """What the suites share: a running ensignd with a cluster, and a caller of each kind.
 
-One suite by hand: ENSIGN_BUILD=build PYTHONPATH=tests python3 tests/integration/test_roles.py
+One suite by hand: ENSIGN_BUILD=build PYTHONPATH=tests:tests/lib python3 tests/integration/test_roles.py
 """
 import base64
 import hashlib

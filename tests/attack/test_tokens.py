@@ -1,6 +1,5 @@
 """Join tokens under attack: replayed, raced, guessed, stolen with the database, or sent to a false service."""
 import base64
-import ctypes
 import pathlib
 import secrets
 import shutil
@@ -15,6 +14,7 @@ import der
 import keys
 from keys import Key
 from lib import audit
+from lib.sealed import p256_scalars, unsealed
 from lib.service import Client, Service, run, wait_for, ENSIGN
 from world import Case, Token, issue
 
@@ -27,8 +27,8 @@ def whoami(world, text):
 
 
 class Use(Case):
-    def test_same_key_gets_the_stored_certificate(self):
-        """A7: an ECDSA request signed again has other bytes, and is the same request all the same."""
+    def test_A7_same_key_gets_the_stored_certificate(self):
+        """An ECDSA request signed again has other bytes, and is the same request all the same."""
         client, key = self.world.token_client(), Key()
         requests = [der.request(key) for _ in range(3)]
         self.assertEqual(len(set(requests)), 3)
@@ -36,7 +36,7 @@ class Use(Case):
         for csr in requests:
             self.assertEqual(self.issued(client, csr, status=200), first)
 
-    def test_another_key_conflicts(self):
+    def test_A6_another_key_conflicts(self):
         client, key = self.world.token_client(), Key()
         first = self.issued(client, der.request(key))
         self.not_issued(client, der.request(Key()), 409, 'key_conflict')
@@ -44,18 +44,18 @@ class Use(Case):
         self.assertEqual(self.issued(client, der.request(key), status=200), first)
         self.issued(client, der.request(Key()), 'node-identity')
 
-    def test_another_node(self):
+    def test_A6_another_node(self):
         client = self.world.token_client('etcdone')
         answer = self.not_issued(client, der.request(Key()), 403, 'policy_denied', node='etcdtwo')
         self.assertEqual(self.pointers(answer), {'/node'})
         self.assertEqual(self.denials()[-1]['what'], 'certificate vagrant etcd-member etcdtwo')
         self.assertEqual(self.issued(client, der.request(Key()))['node'], 'etcdone')
 
-    def test_race(self):
+    def test_A6_race(self):
         """A hundred callers with a key each and one token: one gets it."""
         token = self.world.new_token()
         requests = [der.request(Key()) for _ in range(RACERS)]
-        answers, start = [], threading.Barrier(RACERS)
+        answers, start = [], threading.Barrier(RACERS, timeout=60)
 
         def race(csr):
             client = Client(self.world.service, token=token.text())
@@ -77,11 +77,11 @@ class Use(Case):
 
 
 class Forgery(Case):
-    def test_good_token(self):
+    def test_control_good_token(self):
         status, answer, _ = whoami(self.world, self.world.new_token().text())
         self.assertEqual((status, answer['kind']), (200, 'token'))
 
-    def test_wrong_tokens(self):
+    def test_A6_wrong_tokens(self):
         token, stranger = self.world.new_token(), Token(self.world.pin)
         last_bit = token.secret[:-1] + bytes([token.secret[-1] ^ 1])
         cases = {'unknown': stranger.text(), 'last bit': token.text(secret=last_bit),
@@ -93,13 +93,13 @@ class Forgery(Case):
                 self.problem(answer, 401, 'unauthenticated', headers)
                 self.assertNotIn(text, str(answer))
 
-    def test_unknown_and_wrong_are_answered_alike(self):
+    def test_A6_unknown_and_wrong_are_answered_alike(self):
         token, stranger = self.world.new_token(), Token(self.world.pin)
         details = {whoami(self.world, text)[1]['detail']
                    for text in (stranger.text(), token.text(secret=secrets.token_bytes(32)))}
         self.assertEqual(len(details), 1)
 
-    def test_malformed_headers(self):
+    def test_A6_malformed_headers(self):
         good = self.world.new_token().text()
         content = base64.urlsafe_b64decode(good.removeprefix('ensign1.') + '=')
         padded = 'ensign1.' + base64.urlsafe_b64encode(content).decode()
@@ -118,7 +118,7 @@ class Forgery(Case):
         _, answer, _ = self.admin.request('GET', '/v1/whoami', None, {'Authorization': 'Bearer ' + text})
         self.assertEqual(answer['kind'], 'token')
 
-    def test_foreign_certificate(self):
+    def test_A6_foreign_certificate(self):
         """One that was made elsewhere, with the name and the serial of ours."""
         admin = self.admin.get('/v1/certificates?profile=identity')[1]['items'][0]
         key = Key()
@@ -129,7 +129,7 @@ class Forgery(Case):
                                   '0x' + admin['serial'], '-days', '1').decode()
         self.refused(self.world.certificate_client(forged, key), 'GET', '/v1/whoami', 401, 'unauthenticated')
 
-    def test_certificate_that_is_no_identity(self):
+    def test_A2_certificate_that_is_no_identity(self):
         """A member's certificate opens etcd, not Ensign."""
         key = Key()
         answer = self.issued(self.admin, der.request(key), node='etcdone')
@@ -138,14 +138,14 @@ class Forgery(Case):
 
 
 class End(Case):
-    def test_revoked(self):
+    def test_A6_revoked(self):
         token, key = self.world.new_token(), Key()
         client = Client(self.world.service, token=token.text())
         self.issued(client, der.request(key))
         self.assertEqual(self.admin.request('DELETE', f'/v1/tokens/{token.id.hex()}')[0], 204)
         self.not_issued(client, der.request(key), 401, 'unauthenticated')
 
-    def test_expired(self):
+    def test_A6_expired(self):
         """A token and an identity: good while they live, and nothing afterwards."""
         made = time.monotonic()
         brief = self.world.identity_client('auditor', 'brief', lifetime_seconds=LIFETIME_MIN)
@@ -162,7 +162,7 @@ class End(Case):
 
 
 class FalseService(Case):
-    """A18: who answers at the address is not who the token names."""
+    """Who answers at the address is not who the token names."""
 
     def enrol(self, url, text):
         with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +172,7 @@ class FalseService(Case):
             return run(ENSIGN, 'enroll', '--server', url, '--token-file', token_file, '--out', f'{folder}/out',
                        '--timeout', '5s', check=False)
 
-    def test_nothing_is_sent_to_it(self):
+    def test_A18_nothing_is_sent_to_it(self):
         text = self.world.new_token().text()
         received = []
         with FalseServer(received) as port:
@@ -183,7 +183,7 @@ class FalseService(Case):
         result = self.enrol(f'https://127.0.0.1:{self.world.service.port}', text)
         self.assertEqual(result.returncode, 0, result.stderr)
 
-    def test_another_ensignd(self):
+    def test_A18_another_ensignd(self):
         text = self.world.new_token().text()
         with Service() as other:
             other.init().start()
@@ -234,7 +234,7 @@ class FalseServer:
 
 
 class StolenDatabase(Case):
-    """A19: whoever has data.mdb has neither a token nor a CA key."""
+    """Whoever has data.mdb has neither a token nor a CA key."""
 
     def database(self):
         copy = self.world.service.folder / 'stolen.mdb'
@@ -242,7 +242,7 @@ class StolenDatabase(Case):
         shutil.copy(source, copy)
         return copy.read_bytes()
 
-    def test_no_token(self):
+    def test_A19_no_token(self):
         token = self.world.new_token()
         Client(self.world.service, token=token.text()).get('/v1/enrolment')
         stolen = self.database()
@@ -253,7 +253,7 @@ class StolenDatabase(Case):
                      text.encode(), text[-90:-45].encode()):
             self.assertNotIn(form, stolen)
 
-    def test_no_authority_key(self):
+    def test_A19_no_authority_key(self):
         """Every sealed key is found and opened with the seal key, which proves that this search finds keys; without
         it none is in the database, in no form."""
         stolen = self.database()
@@ -265,34 +265,6 @@ class StolenDatabase(Case):
                 self.assertNotIn(form, stolen)
         self.assertEqual(list(unsealed(stolen, secrets.token_bytes(32))), [])
         self.assertNotIn(seal_key, stolen)
-
-
-def unsealed(data, key):
-    """The plaintexts of all that is sealed with this key: a length of four bytes, version 1, nonce 24, ciphertext."""
-    sodium = ctypes.CDLL('libsodium.so.23')
-    purpose = b'ensign sealed key v1'
-    for at in range(len(data) - 5):
-        if data[at:at + 2] != b'\0\0' or data[at + 4] != 1:
-            continue
-        size = int.from_bytes(data[at:at + 4], 'big')
-        blob = data[at + 5:at + 4 + size]
-        if not 64 < size < 8192 or len(blob) != size - 1:
-            continue
-        plain = ctypes.create_string_buffer(size)
-        length = ctypes.c_ulonglong()
-        if sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
-                plain, ctypes.byref(length), None, blob[24:], ctypes.c_ulonglong(len(blob) - 24), purpose,
-                ctypes.c_ulonglong(len(purpose)), blob[:24], key) == 0:
-            yield plain.raw[:length.value]
-
-
-def p256_scalars(plain):
-    """The private scalars of the PKCS#8 structures in these bytes: ECPrivateKey version 1, OCTET STRING of 32."""
-    marker = bytes.fromhex('0201010420')
-    at = plain.find(marker)
-    while at >= 0:
-        yield plain[at + len(marker):at + len(marker) + 32]
-        at = plain.find(marker, at + 1)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""A13: JSON that is not what it seems; and what every refusal looks like."""
+"""JSON that is not what it seems; and what every refusal looks like."""
 import json
 import unittest
 
@@ -62,12 +62,12 @@ class Bodies(Case):
         super().setUpClass()
         cls.good = {'profile': 'etcd-member', 'node': 'etcdone', 'csr': der.request(Key())}
 
-    def test_good(self):
+    def test_control_good(self):
         """The control, with all the freedom that JSON gives."""
         text = json.dumps(self.good, indent=8).replace('etcd-member', 'etcd\\u002dmember')
         self.assertEqual(self.admin.request('POST', self.path, text, JSON)[0], 201)
 
-    def test_broken(self):
+    def test_A13_broken(self):
         for what, text in BROKEN:
             with self.subTest(what):
                 status, answer, headers = self.admin.request('POST', self.path, text, JSON)
@@ -75,17 +75,17 @@ class Bodies(Case):
                 self.assertIn(answer['code'], {'malformed', 'invalid'})
                 self.problem(answer, 400, answer['code'], headers)
 
-    def test_invalid(self):
+    def test_A13_invalid(self):
         for what, change, pointers in INVALID:
             with self.subTest(what):
                 answer = self.refused(self.admin, 'POST', self.path, 400, 'invalid', self.good | change)
                 self.assertEqual(self.pointers(answer), pointers)
 
-    def test_missing(self):
+    def test_A13_missing(self):
         answer = self.refused(self.admin, 'POST', self.path, 400, 'invalid', {})
         self.assertEqual(len(answer['errors']), 2, answer)
 
-    def test_not_an_object(self):
+    def test_A13_not_an_object(self):
         for text in ('[]', '"etcd-member"', '7', 'null', 'true'):
             with self.subTest(text):
                 status, answer, headers = self.admin.request('POST', self.path, text, JSON)
@@ -93,7 +93,7 @@ class Bodies(Case):
                 self.assertIn(answer['code'], {'malformed', 'invalid'})
                 self.problem(answer, 400, answer['code'], headers)
 
-    def test_every_route_with_a_body_is_strict(self):
+    def test_A13_every_route_with_a_body_is_strict(self):
         routes = {'/v1/clusters': {}, '/v1/clusters/vagrant/tokens': Token(self.world.pin).body('etcdone'),
                   '/v1/identities': {'name': 'alice', 'role': 'auditor', 'csr': der.request(Key())}}
         for path, good in routes.items():
@@ -101,12 +101,12 @@ class Bodies(Case):
                 answer = self.refused(self.admin, 'POST', path, 400, 'invalid', good | {'colour': 1})
                 self.assertIn('/colour', self.pointers(answer))
 
-    def test_limits(self):
+    def test_A12_limits(self):
         self.refused(self.admin, 'POST', self.path, 413, 'too_large', self.good | {'csr': 'x' * (65 << 10)})
         self.refused(self.admin, 'POST', '/v1/clusters/vagrant/tokens', 413, 'too_large', {'id': 'x' * 4096})
         self.refused(self.admin, 'DELETE', '/v1/tokens/' + '0' * 32, 413, 'too_large', {})
 
-    def test_other_refusals(self):
+    def test_A13_other_refusals(self):
         self.refused(self.admin, 'GET', '/v2', 404, 'not_found')
         self.refused(self.admin, 'PUT', self.path, 405, 'method_not_allowed')
         self.refused(self.admin, 'POST', self.path, 415, 'unsupported_media_type', json.dumps(self.good),
@@ -114,7 +114,7 @@ class Bodies(Case):
         self.refused(self.admin, 'GET', '/livez?colour=blue', 400, 'invalid')
         self.refused(self.admin, 'GET', '/v1/clusters?colour=blue', 400, 'invalid')
 
-    def test_hostile_texts_are_cleaned_when_quoted(self):
+    def test_A13_hostile_texts_are_cleaned_when_quoted(self):
         answer = self.refused(self.admin, 'POST', self.path, 404, 'not_found', self.good | {'profile': '"\u202e\u00e9'})
         self.assertRegex(answer['detail'], '^[ -~]*$')
         self.refused(self.admin, 'POST', self.path, 400, 'malformed', self.good | {'profile': '\x1b[31m'})

@@ -16,23 +16,23 @@ def openssl(*arguments, data=None):
 
 
 class Key:
-    """A key of openssl's. options: of `openssl genpkey -algorithm ALGORITHM`."""
+    """A key of openssl's: this one, or a new one. options: of `openssl genpkey -algorithm ALGORITHM`."""
 
-    def __init__(self, *options, algorithm='EC'):
+    def __init__(self, *options, algorithm='EC', pem=None):
         options = options or ('ec_paramgen_curve:P-256',)
         words = [word for option in options for word in ('-pkeyopt', option)]
-        self.pem = openssl('genpkey', '-algorithm', algorithm, *words)
+        self.pem = pem or openssl('genpkey', '-algorithm', algorithm, *words)
         self.spki = openssl('pkey', '-pubout', '-outform', 'DER', data=self.pem)
         if algorithm == 'RSA':
             self.algorithm = der.tlv(der.SEQUENCE, der.oid(der.RSA_SHA256), b'\x05\0')
         else:
             self.algorithm = der.tlv(der.SEQUENCE, der.oid(der.ECDSA_SHA256))
 
-    def sign(self, data):
+    def sign(self, data, digest='sha256'):
         with tempfile.NamedTemporaryFile() as file:
             file.write(self.pem)
             file.flush()
-            return openssl('dgst', '-sha256', '-sign', file.name, data=data)
+            return openssl('dgst', f'-{digest}', '-sign', file.name, data=data)
 
 
 class RsaKey:
@@ -60,6 +60,13 @@ class ForeignKey:
     def __init__(self, spki):
         self.spki, self.signer = spki, Key()
         self.algorithm, self.sign = self.signer.algorithm, self.signer.sign
+
+
+def p256_of_scalar(scalar):
+    """The key whose private half is known. RFC 5915 section 3."""
+    parameters = der.tlv(0xa0, der.oid(PRIME256V1))
+    private = der.tlv(der.SEQUENCE, der.integer(1), der.tlv(der.OCTET_STRING, scalar), parameters)
+    return Key(pem=openssl('ec', '-inform', 'DER', data=private))
 
 
 def p256_spki(point):
