@@ -8,6 +8,7 @@ enum err audit_denial(struct ca *ca, const struct caller *caller, const char *wh
     char actor[DNS_NAME_MAX + 32], reasons[2048];
     caller_text(caller, actor, sizeof actor);
     fault_line(why, reasons, sizeof reasons);
+    text_hide_secrets(reasons);
     AUTO(change) change = {0};
     event_begin(&change.event, "denied", actor);
     event_text(&change.event, "what", what);

@@ -242,6 +242,7 @@ enum err issue(struct ca *ca, const struct issue_request *request, struct issue_
         snprintf(what, sizeof what, "certificate %.64s %.64s %.253s", request->cluster, request->profile,
                  request->identity[0] ? request->identity : request_node(request));
         text_clean(what);
+        text_hide_secrets(what);
         struct fault why = *f;
         fault_clear(f);
         TRY(audit_denial(ca, &request->caller, what, &why, f));

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "client/commands.h"
@@ -166,6 +167,7 @@ int main(int argc, char **argv)
 {
     const struct rlimit no_core = {0, 0}; /* keys and tokens pass through this process */
     setrlimit(RLIMIT_CORE, &no_core);
+    prctl(PR_SET_DUMPABLE, 0); /* the limit does not bind a core_pattern that is a pipe: core(5) */
     signal(SIGPIPE, SIG_IGN);
     static struct fault fault;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {

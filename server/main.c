@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "ca/index.h"
@@ -199,9 +201,18 @@ static void fault_print(const struct fault *fault)
         fprintf(stderr, "  and %zu more\n", fault->reasons_omitted);
 }
 
+/* Of this process and those that it starts: keys, tokens and passphrases pass through all of them. */
+static void dumps_forbid(void)
+{
+    const struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0); /* a limit does not bind a core_pattern that is a pipe: core(5) */
+}
+
 int main(int count, char **texts)
 {
     struct fault fault = {0};
+    dumps_forbid();
     if (command_dispatch(count, texts, &fault) == OK)
         return EXIT_SUCCESS;
     fault_print(&fault);

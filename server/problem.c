@@ -65,13 +65,16 @@ static json_t *problem_json(const struct http_request *request, const struct fau
 struct http_response problem(const struct http_request *request, const struct fault *fault)
 {
     int status = code_http_status(fault->code);
-    struct http_response response = http_json(status, problem_json(request, fault, status));
+    struct fault *shown = malloc(sizeof *shown);
+    if (!shown)
+        return http_json(status, NULL);
+    *shown = *fault;
+    fault_hide_secrets(shown);
+    struct http_response response = http_json(status, problem_json(request, shown, status));
     response.content_type = "application/problem+json";
     if (status == 429 || status == 503)
         response.retry_after_seconds = RETRY_AFTER_SECONDS;
-    response.fault = malloc(sizeof *response.fault);
-    if (response.fault)
-        *response.fault = *fault;
+    response.fault = shown;
     return response;
 }
 

@@ -53,11 +53,11 @@ static enum log_level answer_level(const struct http_request *request, int statu
 /* Somebody may give a token where its id belongs. */
 static void log_path(struct bytes *line, const char *path)
 {
-    const char *token = strstr(path, TOKEN_PREFIX);
     AUTO(bytes) shown = {0};
-    bytes_append(&shown, path, token ? (size_t)(token - path) : strlen(path));
-    bytes_append_text(&shown, token ? "(a token)" : "");
-    log_text(line, "path", bytes_text(&shown));
+    bytes_append(&shown, path, strlen(path) + 1);
+    if (!shown.failed)
+        text_hide_secrets((char *)shown.data);
+    log_text(line, "path", shown.failed ? "" : (char *)shown.data);
 }
 
 /* The path is logged without its query; headers and bodies never are. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,6 +83,40 @@ void text_clean(char *text)
             text++; /* our own texts cite the sections of RFCs */
         else if (*text < 0x20 || *text > 0x7e)
             *text = '?';
+}
+
+enum { WORD_SHOWN_MAX = 40 }; /* a serial in hexadecimal */
+
+static bool word_may_be_secret(const char *word, size_t size)
+{
+    bool capital = false;
+    for (size_t i = 0; i < size; i++)
+        capital |= word[i] >= 'A' && word[i] <= 'Z';
+    return size > WORD_SHOWN_MAX && (capital || strspn(word, "0123456789abcdef") >= size);
+}
+
+void text_hide_secrets(char *text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+";
+    while (*(text += strcspn(text, letters))) {
+        size_t size = strspn(text, letters);
+        if (word_may_be_secret(text, size)) {
+            int used = snprintf(text, size, "(%zu characters", size); /* shorter than the word */
+            text[used] = ')';
+            memmove(text + used + 1, text + size, strlen(text + size) + 1);
+            size = (size_t)used + 1;
+        }
+        text += size;
+    }
+}
+
+void fault_hide_secrets(struct fault *f)
+{
+    text_hide_secrets(f->text);
+    for (size_t i = 0; i < f->reasons_count; i++) {
+        text_hide_secrets(f->reasons[i].pointer);
+        text_hide_secrets(f->reasons[i].text);
+    }
 }
 
 static enum err fault_fill(struct fault *f, enum code code, const char *format, va_list arguments)

@@ -113,6 +113,12 @@ void fault_line(const struct fault *f, char *ret_text, size_t size);
 /* Replaces all but printable ASCII and "§" by '?': for what others sent, before it goes to logs, terminals and JSON. */
 void text_clean(char *text);
 
+/* Puts "(107 characters)" in the place of each word that may be a secret: more than 40 letters, digits and - _ + that
+ * are hexadecimal or have a capital, as keys and tokens are. People put them in the place of names; what quotes names
+ * goes to logs that are kept. */
+void text_hide_secrets(char *text);
+void fault_hide_secrets(struct fault *f);
+
 const char *code_name(enum code code);    /* "policy_denied" */
 enum code code_by_name(const char *name); /* CODE_NONE when unknown */
 enum err code_err(enum code code);

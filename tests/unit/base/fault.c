@@ -130,6 +130,30 @@ static void sections_are_kept_whole(void **state)
     assert_int_equal(f.text[sizeof f.text - 2], '?');
 }
 
+static void words_that_may_be_secrets_are_hidden(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+    } rows[] = {
+        {"no node \"etcdone\"", "no node \"etcdone\""},
+        {"0cf550be29b1c157b379fe6b2bde77ef2032465e", "0cf550be29b1c157b379fe6b2bde77ef2032465e"},
+        {"0cf550be29b1c157b379fe6b2bde77ef2032465e0 is hidden", "(41 characters) is hidden"},
+        {"gke-a-very-long-lower-case-name-of-a-node-pool-7", "gke-a-very-long-lower-case-name-of-a-node-pool-7"},
+        {"\"ensign1.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-AbC\", and", "\"ensign1.(41 characters)\", and"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct fault f = {0};
+        fault_reason(&f, rows[i].text, "%s", rows[i].text);
+        assert_int_equal(fault_set(&f, CODE_INVALID, "%s", rows[i].text), ERR_INPUT);
+        fault_hide_secrets(&f);
+        assert_string_equal(f.text, rows[i].shown);
+        assert_string_equal(f.reasons[0].pointer, rows[i].shown);
+        assert_string_equal(f.reasons[0].text, rows[i].shown);
+    }
+}
+
 static void long_texts_are_cut(void **state)
 {
     (void)state;
@@ -182,6 +206,7 @@ int main(void)
         cmocka_unit_test(line_is_cut_to_its_size),
         cmocka_unit_test(line_is_not_cut_within_a_section_sign),
         cmocka_unit_test(texts_are_printable),
+        cmocka_unit_test(words_that_may_be_secrets_are_hidden),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(sections_are_kept_whole),
         cmocka_unit_test(errno_chooses_the_code),
