@@ -5,10 +5,10 @@ A row is made for `etcdone` of the cluster `vagrant` unless its body says otherw
 """
 import collections
 
-import der
-import keys
-from der import alternative_names, attribute, extension, integer, name, oid, tlv
-from keys import Key
+from lib import der
+from lib import keys
+from lib.der import alternative_names, attribute, extension, integer, name, oid, tlv
+from lib.keys import Key
 
 Row = collections.namedtuple('Row', 'what csr status code fragment caller body route')
 

@@ -2,9 +2,9 @@
 import json
 import unittest
 
-import der
-from keys import Key
-from world import Case, Token
+from lib import der
+from lib.keys import Key
+from lib.world import Case, Token
 
 JSON = {'Content-Type': 'application/json'}
 

@@ -1,12 +1,12 @@
 """A2, A6: whoever holds a valid token or identity of the wrong kind gets no certificate with it, whatever it asks for."""
 import unittest
 
-import der
+from lib import der
 import hostile
-from keys import Key
+from lib.keys import Key
 from lib import audit
 from lib.service import Client
-from world import Case, Token, issue
+from lib.world import Case, Token, issue
 
 PROFILES = [*hostile.NODE_PROFILES, 'service', 'identity']
 NODES = ('etcdone', 'etcdtwo', 'masterone')

@@ -7,11 +7,11 @@ import threading
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import Client, is_running, wait_for
-from world import Case, issue
+from lib.world import Case, issue
 
 BACK_SECONDS = 15
 

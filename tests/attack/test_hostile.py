@@ -2,11 +2,11 @@
 the audit log where policy refused. Good requests in between prove that the service is not just refusing everything."""
 import unittest
 
-import der
+from lib import der
 import hostile
-from keys import Key
+from lib.keys import Key
 from lib import audit
-from world import Case, cluster_document, issue
+from lib.world import Case, cluster_document, issue
 
 ROWS_MIN, CONTROL_EVERY = 150, 8
 

@@ -3,13 +3,13 @@ key it is."""
 import threading
 import unittest
 
-import der
+from lib import der
 import hostile
-import keys
-from der import alternative_names, attribute, name
-from keys import Key
+from lib import keys
+from lib.der import alternative_names, attribute, name
+from lib.keys import Key
 from lib.sealed import p256_scalars, unsealed
-from world import Case, issue
+from lib.world import Case, issue
 
 
 class Requests(Case):

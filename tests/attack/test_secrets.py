@@ -15,12 +15,12 @@ import threading
 import unittest
 import urllib.parse
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.sealed import p256_scalars
 from lib.service import ENSIGN, Client, is_running, run, wait_for
-from world import Case, cluster_document
+from lib.world import Case, cluster_document
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 CORE_PATTERN = pathlib.Path('/proc/sys/kernel/core_pattern').read_text().strip()

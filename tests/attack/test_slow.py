@@ -12,10 +12,10 @@ import threading
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib.service import BUILD, Client, run, wait_for
-from world import Case, issue
+from lib.world import Case, issue
 
 CONNECTIONS, ADDRESSES = 1000, 50
 HEADERS_SECONDS, BODY_SECONDS = 10, 30  # in total: server/http.h

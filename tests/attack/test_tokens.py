@@ -10,13 +10,13 @@ import threading
 import time
 import unittest
 
-import der
-import keys
-from keys import Key
+from lib import der
+from lib import keys
+from lib.keys import Key
 from lib import audit
 from lib.sealed import p256_scalars, unsealed
 from lib.service import Client, Service, run, wait_for, ENSIGN
-from world import Case, Token, issue
+from lib.world import Case, Token, issue
 
 RACERS = 100
 LIFETIME_MIN = 60  # seconds, of tokens and certificates

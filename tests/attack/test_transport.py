@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 from lib.service import ENSIGN, run
-from world import Case
+from lib.world import Case
 
 HEAD = 'POST /v1/clusters/vagrant/certificates HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n' \
     'Connection: close\r\n'

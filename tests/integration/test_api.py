@@ -2,10 +2,10 @@
 import hashlib
 import unittest
 
-import der
-from keys import Key, openssl
+from lib import der
+from lib.keys import Key, openssl
 from lib import audit
-from world import Case, Token, cluster_document, issue
+from lib.world import Case, Token, cluster_document, issue
 
 CERTIFICATE_MEMBERS = {
     'serial', 'cluster', 'authority', 'node', 'profile', 'identity', 'role', 'subject', 'dns', 'addresses', 'key_usage',

@@ -5,10 +5,10 @@ import json
 import tempfile
 import unittest
 
-import der
-from keys import Key, openssl
+from lib import der
+from lib.keys import Key, openssl
 from lib import audit
-from world import Case, issue
+from lib.world import Case, issue
 
 ED25519_PREFIX = bytes.fromhex('302a300506032b6570032100')  # SubjectPublicKeyInfo, RFC 8410
 

@@ -4,12 +4,12 @@ import json
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.clock import Clock, seconds, text
 from lib.service import Client, wait_for
-from world import Case, Token, World, cluster_document
+from lib.world import Case, Token, World, cluster_document
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 TEN_YEARS = 3653 * DAY

@@ -4,11 +4,11 @@ import os
 import subprocess
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import Client, Service, wait_for
-from world import PROBLEM_MEMBERS, cluster_document, issue
+from lib.world import PROBLEM_MEMBERS, cluster_document, issue
 
 
 class FullDisk(unittest.TestCase):

@@ -3,11 +3,11 @@ import os
 import signal
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import is_running, wait_for
-from world import Case, issue
+from lib.world import Case, issue
 
 
 class Ready(Case):

@@ -10,11 +10,11 @@ import threading
 import unittest
 import unittest.mock
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import Client, Service, wait_for
-from world import Case, Token, cluster_document
+from lib.world import Case, Token, cluster_document
 
 RACERS = 50
 

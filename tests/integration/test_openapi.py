@@ -9,11 +9,11 @@ import subprocess
 import sys
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib.openapi import WrongAnswer, description
 from lib.service import BUILD, ROOT
-from world import Case
+from lib.world import Case
 
 RECORDED = ROOT / 'tests/recorder/recorded.py'
 

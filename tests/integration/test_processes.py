@@ -14,10 +14,10 @@ import threading
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib.service import ENSIGND, Client, Service, free_port, run, wait_for
-from world import Case, issue
+from lib.world import Case, issue
 
 DAY = 86400
 SUBJECT_KEY, AUTHORITY_KEY = '2.5.29.14', '2.5.29.35'

@@ -4,11 +4,11 @@ import re
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib.clock import text
 from lib.service import ROOT
-from world import Case, Token, cluster_document, issue
+from lib.world import Case, Token, cluster_document, issue
 
 CALLERS = ('nobody', 'token', 'node', 'operator', 'auditor', 'admin', 'root')
 

@@ -15,12 +15,12 @@ import sys
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib.inject import inject, possible
 from lib.service import BUILD, ENSIGND, Client, Service, is_running, run, wait_for
 from test_processes import pair
-from world import World
+from lib.world import World
 
 PARTS = ('supervisor', 'signer', 'server')
 NO_CAPABILITIES = '0' * 16

@@ -5,11 +5,11 @@ import socket
 import subprocess
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import ENSIGND, Client, Service
-from world import cluster_document, issue
+from lib.world import cluster_document, issue
 
 START_SECONDS = 30
 

@@ -3,11 +3,11 @@ import hashlib
 import json
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import Client
-from world import Case
+from lib.world import Case
 
 REFUSALS = 7
 

@@ -5,7 +5,7 @@ import random
 import subprocess
 import tempfile
 
-import der
+from lib import der
 
 SHA256_PREFIX = bytes.fromhex('3031300d060960864801650304020105000420')  # RFC 8017 section 9.2
 EC_PUBLIC_KEY, PRIME256V1 = '1.2.840.10045.2.1', '1.2.840.10045.3.1.7'

@@ -11,8 +11,8 @@ import signal
 import socket
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import Client, Service
 
