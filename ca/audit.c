@@ -6,6 +6,8 @@ enum err audit_denial(struct ca *ca, const struct caller *caller, const char *wh
                       struct fault *f)
 {
     char actor[DNS_NAME_MAX + 32], reasons[2048];
+    if (ca->denial_admit)
+        TRY(ca->denial_admit(ca->denial_context, caller, f));
     caller_text(caller, actor, sizeof actor);
     fault_line(why, reasons, sizeof reasons);
     text_hide_secrets(reasons);

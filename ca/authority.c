@@ -238,6 +238,15 @@ bool authorities_has_key(struct authorities *authorities, const uint8_t spki_sha
     return found;
 }
 
+void authorities_each(struct authorities *authorities, bool (*visit)(void *context, const struct authority *authority),
+                      void *context)
+{
+    pthread_rwlock_rdlock(&authorities->lock);
+    for (size_t i = 0; i < authorities->count && visit(context, authorities->items[i]); i++)
+        ;
+    pthread_rwlock_unlock(&authorities->lock);
+}
+
 enum err authorities_bundle(struct authorities *authorities, const char *cluster, const char *name,
                             struct bytes *ret_pem, struct fault *f)
 {

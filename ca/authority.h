@@ -36,6 +36,11 @@ void authority_free(struct authority *authority);
 /* Adds a CA that has just been committed; *take_authority is NULL when it was added. */
 MUST_USE enum err authorities_add(struct authorities *authorities, struct authority **take_authority, struct fault *f);
 
+/* Calls visit for each CA, in order of cluster, name and generation, until it returns false; visit must not call these
+ * functions. */
+void authorities_each(struct authorities *authorities, bool (*visit)(void *context, const struct authority *authority),
+                      void *context);
+
 /* PEM of all CAs of that name, newest first: the trust bundle. ERR_ABSENT when there is none. */
 MUST_USE enum err authorities_bundle(struct authorities *authorities, const char *cluster, const char *name,
                                      struct bytes *ret_pem, struct fault *f);

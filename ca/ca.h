@@ -13,6 +13,15 @@
 #include "ca/ledger.h"
 #include "policies/decide.h"
 
+/* What became of requests for certificates since the service was opened. */
+struct issue_counters {
+    _Atomic uint64_t issued, denied;
+};
+
+/* Asked before the refusal of a known caller is written to the audit log. On CODE_RATE_LIMITED it is not written, and
+ * that is what the caller is told. */
+typedef enum err denial_admit(void *context, const struct caller *caller, struct fault *f);
+
 struct ca {
     struct store *store;
     struct signer *signer; /* borrowed */
@@ -31,6 +40,9 @@ struct ca {
         struct bytes note; /* the last one, of the tree of this size; empty before the first */
     } checkpoint;
     pthread_mutex_t idempotency_locks[IDEMPOTENCY_LOCKS];
+    struct issue_counters counters[PROFILES_MAX]; /* in the order of profiles.items */
+    denial_admit *denial_admit;                   /* NULL: all; set by the caller before others use the ca */
+    void *denial_context;
     sem_t crypto; /* how many requests may be parsed and decided at a time */
 };
 
@@ -106,7 +118,8 @@ MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, struc
 
 /* ---- audit ---- */
 
-/* Denials of known callers; unknown callers are counted elsewhere. Failing to log is an error of its own. */
+/* Denials of known callers; unknown callers are counted elsewhere. Failing to log is an error of its own, as is
+ * CODE_RATE_LIMITED of ca->denial_admit. */
 MUST_USE enum err audit_denial(struct ca *ca, const struct caller *caller, const char *what, const struct fault *why,
                                struct fault *f);
 /* One leaf for that many refusals of callers whom nobody knows: a leaf each would let them fill the disk. */

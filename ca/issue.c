@@ -227,6 +227,20 @@ static bool is_denial(const struct fault *f)
     return f->code == CODE_POLICY_DENIED || f->code == CODE_KEY_CONFLICT;
 }
 
+/* Answers that were stored before are not issued again. */
+static void issue_count(struct ca *ca, const struct issue_request *request, const struct issue_result *result,
+                        enum err err, const struct fault *f)
+{
+    const struct profile *profile = profiles_find(&ca->profiles, request->profile);
+    if (!profile || request->dry_run)
+        return;
+    struct issue_counters *counters = &ca->counters[profile - ca->profiles.items];
+    if (err == OK && !result->stored_before)
+        counters->issued++;
+    if (err != OK && is_denial(f))
+        counters->denied++;
+}
+
 enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result, struct fault *f)
 {
     AUTO(issue_result) result = {.now = clock_read(ca->clock)};
@@ -237,6 +251,7 @@ enum err issue(struct ca *ca, const struct issue_request *request, struct issue_
         err = issue_granted(ca, request, &csr, &result, f);
     if (claimed && (err != OK || request->dry_run || result.stored_before)) /* else the index releases it */
         key_release(ca->claims, csr.public_key.spki_sha256);
+    issue_count(ca, request, &result, err, f);
     if (err != OK && is_denial(f) && !request->dry_run) {
         char what[512];
         snprintf(what, sizeof what, "certificate %.64s %.64s %.253s", request->cluster, request->profile,

@@ -29,7 +29,7 @@ struct issue_result {
 
 /* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,
  * profile or node; CODE_KEY_CONFLICT when the token got this profile for another key. Denials are in the audit log when
- * it returns. */
+ * it returns; CODE_RATE_LIMITED instead of a denial that ca->denial_admit does not admit to it. */
 MUST_USE enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result,
                         struct fault *f);
 void issue_result_cleanup(struct issue_result *result);

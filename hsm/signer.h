@@ -8,6 +8,7 @@
 #ifndef ENSIGN_HSM_SIGNER_H
 #define ENSIGN_HSM_SIGNER_H
 
+#include "ca/base/histogram.h"
 #include "ca/log/checkpoint.h"
 #include "ca/x509/grant.h"
 #include "hsm/seal.h"
@@ -51,6 +52,9 @@ struct signing {
 /* Signs them all, in as few messages as their size allows, spread over the signer's threads. Fails as a whole only
  * when the signer is down; else each signing has its own result. */
 MUST_USE enum err signer_sign(struct signer *signer, struct signing *signings, size_t count, struct fault *f);
+
+/* How long those calls of signer_sign() took that were answered: one observation per batch. */
+const struct histogram *signer_sign_durations(const struct signer *signer);
 
 /* The signer refuses a text whose origin is not the grant's, or that is smaller than, or equal in size but different
  * from, one that this process signed before (a fork). */

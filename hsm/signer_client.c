@@ -38,6 +38,7 @@ struct signer {
     size_t threads;          /* of the signer */
     struct channel *channel; /* NULL before the first */
     bool stuck;              /* for signer_take_stuck() */
+    struct histogram sign_durations;
 };
 
 /* ---- channels ---- */
@@ -464,6 +465,7 @@ enum err signer_sign(struct signer *signer, struct signing *signings, size_t cou
         signings[i].certificate = (struct bytes){0};
     size_t parts_count = 0;
     struct timespec deadline = deadline_make();
+    int64_t began = histogram_clock_microseconds();
     enum err sent = parts_send(signer, signings, count, parts, &parts_count, f);
     enum err answered = parts_wait(signer, parts, parts_count, &deadline, f);
     enum err err = sent != OK ? sent : answered;
@@ -472,5 +474,12 @@ enum err signer_sign(struct signer *signer, struct signing *signings, size_t cou
         signings[i].err = err;
     }
     free(parts);
+    if (err == OK && count > 0)
+        histogram_observe(&signer->sign_durations, histogram_clock_microseconds() - began);
     return err;
+}
+
+const struct histogram *signer_sign_durations(const struct signer *signer)
+{
+    return &signer->sign_durations;
 }

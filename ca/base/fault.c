@@ -204,6 +204,7 @@ void fault_clear(struct fault *f)
 {
     f->code = CODE_NONE;
     f->text[0] = '\0';
+    f->retry_after_seconds = 0;
     f->reasons_count = 0;
     f->reasons_omitted = 0;
 }

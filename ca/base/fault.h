@@ -79,8 +79,9 @@ struct fault_reason {
 struct fault {
     enum code code;
     char text[512];
-    size_t reasons_count;   /* of those kept */
-    size_t reasons_omitted; /* found beyond FAULT_REASONS_MAX */
+    int retry_after_seconds; /* when it is worth another try; 0: not said */
+    size_t reasons_count;    /* of those kept */
+    size_t reasons_omitted;  /* found beyond FAULT_REASONS_MAX */
     struct fault_reason reasons[FAULT_REASONS_MAX];
 };
 

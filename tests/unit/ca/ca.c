@@ -155,6 +155,66 @@ static void denial_is_audited_and_nothing_is_issued(void **state)
     assert_non_null(strstr(after.last, "apiserver-etcd-client"));
 }
 
+static const struct issue_counters *counters_of(const struct fixture *fixture, const char *profile)
+{
+    const struct profiles *profiles = &fixture->ca->profiles;
+    return &fixture->ca->counters[profiles_find(profiles, profile) - profiles->items];
+}
+
+static enum err issue_denied(struct fixture *fixture, bool dry_run, struct fault *f)
+{
+    AUTO(issue_result) result = {0};
+    AUTO(bytes) csr = fixture_csr();
+    struct issue_request request = fixture_request("etcd-member", "masterone", bytes_span(&csr));
+    request.dry_run = dry_run;
+    return issue(fixture->ca, &request, &result, f);
+}
+
+static void what_becomes_of_requests_is_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fault f = {0};
+    AUTO(issue_result) result = {0};
+    const struct issue_counters *members = counters_of(fixture, "etcd-member");
+    const struct issue_counters *identities = counters_of(fixture, "node-identity");
+    uint64_t issued = members->issued, denied = members->denied, others = identities->issued;
+    fixture_issue(fixture, "etcd-member", "etcdone", &result);
+    assert_int_equal(issue_denied(fixture, true, &f), ERR_DENIED);
+    fault_clear(&f);
+    assert_int_equal(issue_denied(fixture, false, &f), ERR_DENIED);
+    uint64_t now[] = {members->issued, members->denied, identities->issued}; /* cmocka's macros take no atomics */
+    assert_int_equal(now[0], issued + 1);
+    assert_int_equal(now[1], denied + 1);
+    assert_int_equal(now[2], others);
+}
+
+static enum err admit_none(void *context, const struct caller *caller, struct fault *f)
+{
+    ++*(int *)context;
+    assert_string_equal(caller->name, "test");
+    return fault_set(f, CODE_RATE_LIMITED, "no more of them");
+}
+
+static void denial_that_is_not_admitted_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fault f = {0};
+    int asked = 0;
+    struct leaves before = leaves_read(fixture);
+    fixture->ca->denial_admit = admit_none;
+    fixture->ca->denial_context = &asked;
+    enum err denied = issue_denied(fixture, false, &f);
+    enum code code = f.code;
+    fault_clear(&f);
+    enum err dry = issue_denied(fixture, true, &f);
+    fixture->ca->denial_admit = NULL;
+    assert_int_equal(denied, ERR_LIMIT);
+    assert_int_equal(code, CODE_RATE_LIMITED);
+    assert_int_equal(dry, ERR_DENIED);
+    assert_int_equal(asked, 1);
+    assert_int_equal(leaves_read(fixture).frontier.size, before.frontier.size);
+}
+
 static void dry_run_changes_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -516,6 +576,8 @@ int main(void)
         cmocka_unit_test(checkpoint_covers_every_leaf),
         cmocka_unit_test(checkpoints_are_given_while_the_log_grows),
         cmocka_unit_test(denial_is_audited_and_nothing_is_issued),
+        cmocka_unit_test(what_becomes_of_requests_is_counted),
+        cmocka_unit_test(denial_that_is_not_admitted_leaves_nothing),
         cmocka_unit_test(dry_run_changes_nothing),
         cmocka_unit_test(token_gives_each_profile_once_and_the_same_key_the_same_answer),
         cmocka_unit_test(raced_token_gives_exactly_one_certificate),
