@@ -68,5 +68,6 @@ http_handler api_audit_checkpoint, api_audit_entries, api_audit_key;
 http_handler api_clock_get, api_clock_acknowledge;
 http_handler api_health_live, api_health_ready;
 http_handler api_openapi_get;
+http_handler api_metrics;
 
 #endif

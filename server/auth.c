@@ -6,6 +6,8 @@
 
 #include "ca/base/encode.h"
 #include "server/api.h"
+#include "server/clock.h"
+#include "server/http_rules.h"
 #include "server/logger.h"
 
 /* ---- join tokens ---- */
@@ -70,9 +72,9 @@ static enum err token_caller(struct app *app, const char *header, struct http_re
     return OK;
 }
 
-/* ---- everybody ---- */
+/* ---- who it is ---- */
 
-enum err auth_authenticate(struct app *app, struct http_request *request, struct fault *f)
+static enum err caller_find(struct app *app, struct http_request *request, struct fault *f)
 {
     const char *header = http_header(request, "Authorization");
     if (header)
@@ -86,15 +88,72 @@ enum err auth_authenticate(struct app *app, struct http_request *request, struct
     return certificate_authenticate(app->ca, request->client_certificate, &request->caller, f);
 }
 
-void auth_denied(struct app *app, const struct http_request *request, const struct fault *why)
+/* ---- limits ---- */
+
+static enum err limit_take(struct throttle *throttle, struct span key, const char *what, struct fault *f)
 {
-    if (!why || why->code != CODE_FORBIDDEN || !request->caller.kind)
-        return;
+    int seconds = throttle_take(throttle, key, clock_microseconds());
+    if (seconds == 0)
+        return OK;
+    fault_clear(f);
+    f->retry_after_seconds = seconds;
+    return fault_set(f, CODE_RATE_LIMITED, "%s: try again in %d s", what, seconds);
+}
+
+static enum err identity_take(struct throttle *throttle, const struct caller *caller, const char *what, struct fault *f)
+{
+    char key[sizeof caller->name + sizeof caller->cluster + 32];
+    int size = snprintf(key, sizeof key, "%d %s %s", (int)caller->kind, caller->cluster, caller->name);
+    return limit_take(throttle, span(key, (size_t)size), what, f);
+}
+
+enum err auth_denial_admit(void *context, const struct caller *caller, struct fault *f)
+{
+    struct app *app = context;
+    return identity_take(app->limits.refusals, caller, "too many requests of this identity were refused", f);
+}
+
+/* f says why the caller is unknown. */
+static enum err failure_count(struct app *app, const struct http_request *request, struct fault *f)
+{
+    struct address_key key;
+    address_key_make(request->remote, &key);
+    TRY(limit_take(app->limits.failures, span(key.data, key.size),
+                   "too many callers from this address were not known here", f));
+    return ERR_AUTH;
+}
+
+/* ---- everybody ---- */
+
+/* A known caller who may not use this route is told so by http.c; here it gets its leaf. */
+static enum err refusal_write(struct app *app, const struct http_request *request, struct fault *f)
+{
     char what[128];
+    struct fault why = {0}, fault = {0};
+    if (!request->caller.kind || may_check(request, &why) == OK)
+        return OK;
     snprintf(what, sizeof what, "%s %s", request->route->method, request->route->pattern);
-    struct fault fault = {0};
-    if (audit_denial(app->ca, &request->caller, what, why, &fault) != OK)
+    enum err err = audit_denial(app->ca, &request->caller, what, &why, &fault);
+    if (err == ERR_LIMIT) {
+        *f = fault;
+        return err;
+    }
+    if (err != OK)
         log_fault(LOG_LEVEL_ERROR, "a refusal could not be written to the audit log", &fault);
+    return OK;
+}
+
+enum err auth_authenticate(struct app *app, struct http_request *request, struct fault *f)
+{
+    enum err err = caller_find(app, request, f);
+    if (err == ERR_AUTH)
+        return failure_count(app, request, f);
+    TRY(err);
+    if (app->config->metrics_anonymous || strcmp(request->remote, HTTP_REMOTE_UNIX) == 0)
+        request->granted |= MAY_METRICS;
+    if (request->caller.kind)
+        TRY(identity_take(app->limits.requests, &request->caller, "too many requests of this identity", f));
+    return refusal_write(app, request, f);
 }
 
 /* ---- what a caller may see ---- */

@@ -9,9 +9,13 @@ enum {
     CONNECTIONS_DEFAULT = 2000,
     CONNECTIONS_PER_ADDRESS_DEFAULT = 200,
     CONNECTIONS_MAX = 4000, /* a connection has a thread, and the store has 4096 readers */
+    RATE_MAX = 1000000,
 };
 
 static const int64_t max_offline_default_seconds = 30LL * 86400;
+/* Failures cost nothing that lasts; a refusal is a leaf of some 400 bytes, so these are 34 MB a day of one identity. */
+static const struct throttle_rate failures_default = {.burst = 1000, .per_minute = 600};
+static const struct throttle_rate refusals_default = {.burst = 1000, .per_minute = 60};
 
 static const char *const level_words[] = {"debug", "info", "warning", "error", NULL};
 static const char *const version_words[] = {"ensign/v1", NULL};
@@ -114,13 +118,40 @@ static void limit_read(const struct node *limits, const char *key, unsigned *ret
     *ret_limit = (unsigned)value;
 }
 
+static void rate_read(const struct node *limits, const char *key, struct throttle_rate *ret_rate)
+{
+    static const char *const keys[] = {"burst", "perMinute", NULL};
+    struct node node = node_get(limits, key);
+    struct node burst = node_get(&node, "burst"), per_minute = node_get(&node, "perMinute");
+    int64_t values[] = {0, 0};
+    if (!node_present(&node))
+        return;
+    node_allow(&node, keys);
+    if (node_integer(&burst, NODE_REQUIRED, 1, RATE_MAX, &values[0]) &&
+        node_integer(&per_minute, NODE_REQUIRED, 1, RATE_MAX, &values[1]))
+        *ret_rate = (struct throttle_rate){(unsigned)values[0], (unsigned)values[1]};
+}
+
 static void limits_read(const struct node *node, struct config *config)
 {
-    static const char *const keys[] = {"connections", "connectionsPerAddress", NULL};
+    static const char *const keys[] = {"connections", "connectionsPerAddress", "failures", "refusals", "requests",
+                                       NULL};
     if (node_present(node))
         node_allow(node, keys);
     limit_read(node, "connections", &config->connections_max);
     limit_read(node, "connectionsPerAddress", &config->connections_per_address_max);
+    rate_read(node, "failures", &config->failures);
+    rate_read(node, "refusals", &config->refusals);
+    rate_read(node, "requests", &config->requests);
+}
+
+static void metrics_read(const struct node *node, struct config *config)
+{
+    static const char *const keys[] = {"anonymous", NULL};
+    struct node anonymous = node_get(node, "anonymous");
+    if (node_present(node))
+        node_allow(node, keys);
+    node_bool(&anonymous, NODE_OPTIONAL, &config->metrics_anonymous);
 }
 
 static void clock_config_read(const struct node *node, int64_t *ret_max_offline_seconds)
@@ -141,11 +172,12 @@ static void constant_read(const struct node *root, const char *key, const char *
 
 static void config_read(const struct node *root, const char *folder, struct config *config)
 {
-    static const char *const keys[] = {"apiVersion", "kind",   "state", "listen",      "seal", "socket",
-                                       "log",        "limits", "clock", "blockedKeys", NULL};
+    static const char *const keys[] = {"apiVersion", "kind",   "state", "listen",      "seal",    "socket",
+                                       "log",        "limits", "clock", "blockedKeys", "metrics", NULL};
     struct node state = node_get(root, "state"), listen = node_get(root, "listen"), seal = node_get(root, "seal");
     struct node socket = node_get(root, "socket"), log = node_get(root, "log"), limits = node_get(root, "limits");
     struct node blocked = node_get(root, "blockedKeys"), clock = node_get(root, "clock");
+    struct node metrics = node_get(root, "metrics");
     node_allow(root, keys);
     constant_read(root, "apiVersion", version_words);
     constant_read(root, "kind", kind_words);
@@ -159,6 +191,7 @@ static void config_read(const struct node *root, const char *folder, struct conf
     log_read(&log, &config->log_level);
     limits_read(&limits, config);
     clock_config_read(&clock, &config->max_offline_seconds);
+    metrics_read(&metrics, config);
     path_read(&blocked, NODE_OPTIONAL, folder, config->blocked_keys, sizeof config->blocked_keys);
 }
 
@@ -167,7 +200,9 @@ enum err config_load(const char *path, struct config *ret_config, struct fault *
     CLEANUP(document_auto) struct document *document = NULL;
     struct config config = {.connections_max = CONNECTIONS_DEFAULT,
                             .connections_per_address_max = CONNECTIONS_PER_ADDRESS_DEFAULT,
-                            .max_offline_seconds = max_offline_default_seconds};
+                            .max_offline_seconds = max_offline_default_seconds,
+                            .failures = failures_default,
+                            .refusals = refusals_default};
     char folder[sizeof config.state];
     TRY(document_load(path, &document, f));
     struct node root = document_root(document, f);

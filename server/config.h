@@ -7,7 +7,14 @@
  *     seal: {keyFile: /etc/ensign/seal.key}    # or passphraseFile: F, or credential: NAME
  *     socket: run/ensignd.sock          # Unix socket for root, relative to state; default as here
  *     log: {level: info}                # debug | info | warning | error
- *     limits: {connections: 2000, connectionsPerAddress: 200}
+ *     limits:
+ *       connections: 2000
+ *       connectionsPerAddress: 200
+ *       failures: {burst: 1000, perMinute: 600}   # wrong tokens and unknown certificates, of one address (IPv6: /64)
+ *       refusals: {burst: 1000, perMinute: 60}    # by role or policy, of one identity; each is a leaf of the log
+ *       requests: {burst: 1000, perMinute: 6000}  # of one identity; default: no limit
+ *       # Beyond these callers get 429 with Retry-After. What succeeds is limited by `requests` alone.
+ *     metrics: {anonymous: false}       # true: anybody may GET /metrics; else auditors, operators, admins, the socket
  *     clock: {maxOffline: 30d}          # a clock later than this after the last mark must be acknowledged (ca/clock.h)
  *     blockedKeys: blocked-keys         # public keys that nobody may use (ca/blocklist.h); read at start
  */
@@ -16,6 +23,7 @@
 
 #include "ca/base/document.h"
 #include "hsm/seal.h"
+#include "server/throttle.h"
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
 
@@ -28,6 +36,8 @@ struct config {
     enum log_level log_level;
     unsigned connections_max, connections_per_address_max;
     int64_t max_offline_seconds;
+    struct throttle_rate failures, refusals, requests;
+    bool metrics_anonymous;
     char blocked_keys[4096]; /* path; empty: none */
 };
 

@@ -112,7 +112,7 @@ static enum err caller_check(struct connection *connection, struct fault *f)
     struct http_request *request = &connection->request;
     if (request->route->may != MAY_ANYBODY)
         TRY(connection->server->authenticate(connection->server->app, request, f));
-    return may_check(request->route, &request->caller, f);
+    return may_check(request, f);
 }
 
 /* ---- answers ---- */
@@ -354,7 +354,7 @@ static void address_fill(const struct sockaddr *address, char *ret_text, size_t 
     else if (address->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &v6->sin6_addr, ret_text, (socklen_t)size);
     else
-        memcpy(ret_text, "unix", sizeof "unix");
+        memcpy(ret_text, HTTP_REMOTE_UNIX, sizeof HTTP_REMOTE_UNIX);
 }
 
 static void peer_fill(struct connection *connection, const struct sockaddr *address)
@@ -543,6 +543,11 @@ static void daemon_stop(struct MHD_Daemon *daemon)
     daemon_quiesce(daemon);
     if (daemon)
         MHD_stop_daemon(daemon);
+}
+
+size_t http_server_connections(struct http_server *server)
+{
+    return watch_count(server->watch);
 }
 
 void http_server_free(struct http_server *server)

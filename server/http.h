@@ -36,8 +36,13 @@ struct http_response {
 
 typedef struct http_response http_handler(struct app *app, const struct http_request *request);
 
+#define HTTP_REMOTE_UNIX "unix"
+
 /* Who may call a route: bits of enum requester, and these. */
-enum { MAY_ANYBODY = 1 << 15 };
+enum {
+    MAY_ANYBODY = 1 << 15,
+    MAY_METRICS = 1 << 14, /* whom the configuration lets read the metrics, whoever it is; auth grants it */
+};
 
 struct route {
     const char *method;  /* "GET" answers HEAD too */
@@ -53,10 +58,11 @@ struct http_request {
     const char *parameters[HTTP_PARAMETERS_MAX]; /* values of {…}, decoded, in order of the pattern */
     struct span body;
     char id[REQUEST_ID_TEXT_SIZE];  /* X-Request-Id, echoed when sane (1..36 of [A-Za-z0-9._-]), else made */
-    char remote[64];                /* address of the client; "unix" on the socket */
+    char remote[64];                /* address of the client; HTTP_REMOTE_UNIX on the socket */
     bool unix_root;                 /* on the Unix socket, and SO_PEERCRED says uid 0 */
     struct span client_certificate; /* DER of the leaf that TLS proved possession of; empty when none */
     struct caller caller;           /* filled in by auth before the handler; kind 0: nobody */
+    unsigned granted;               /* MAY_ bits that auth adds to those of the caller's kind */
     uint8_t token_id[16];           /* when caller.kind is REQUESTER_TOKEN */
     void *connection;               /* http.c's own */
 };
@@ -100,6 +106,7 @@ MUST_USE enum err http_server_tls(struct http_server *server, struct span chain_
                                   struct fault *f);
 /* Takes no new connections, lets requests in progress end for at most this long, closes. */
 void http_server_drain(struct http_server *server, int seconds);
+size_t http_server_connections(struct http_server *server); /* that are open */
 void http_server_free(struct http_server *server);
 
 #endif

@@ -105,9 +105,11 @@ enum err body_check(const struct framing *framing, const struct route *route, st
     return OK;
 }
 
-enum err may_check(const struct route *route, const struct caller *caller, struct fault *f)
+enum err may_check(const struct http_request *request, struct fault *f)
 {
-    if (route->may & (MAY_ANYBODY | (unsigned)caller->kind))
+    const struct route *route = request->route;
+    const struct caller *caller = &request->caller;
+    if (route->may & (MAY_ANYBODY | (unsigned)caller->kind | request->granted))
         return OK;
     if (!caller->kind)
         return fault_set(f, CODE_UNAUTHENTICATED, "this needs a join token or a client certificate of this service");

@@ -33,7 +33,7 @@ MUST_USE enum err body_check(const struct framing *framing, const struct route *
 MUST_USE enum err body_too_large(const struct route *route, struct fault *f);
 
 /* Whether the caller that authentication found may use the route: CODE_UNAUTHENTICATED, CODE_FORBIDDEN. */
-MUST_USE enum err may_check(const struct route *route, const struct caller *caller, struct fault *f);
+MUST_USE enum err may_check(const struct http_request *request, struct fault *f);
 
 /* The caller's own id when it is sane, else a new one. given may be NULL. */
 void request_id(const char *given, char ret_id[REQUEST_ID_TEXT_SIZE]);

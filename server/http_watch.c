@@ -16,6 +16,7 @@ struct watch {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct watch_entry *entries; /* under the mutex */
+    size_t count;                /* of them; under the mutex */
     bool stopping;               /* under the mutex */
     _Atomic bool draining;
 };
@@ -110,6 +111,7 @@ void watch_add(struct watch *watch, struct watch_entry *entry)
     else
         pthread_cond_signal(&watch->changed);
     watch->entries = entry;
+    watch->count++;
     pthread_mutex_unlock(&watch->mutex);
 }
 
@@ -122,7 +124,16 @@ void watch_remove(struct watch *watch, struct watch_entry *entry)
         watch->entries = entry->next;
     if (entry->next)
         entry->next->previous = entry->previous;
+    watch->count--;
     pthread_mutex_unlock(&watch->mutex);
+}
+
+size_t watch_count(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->mutex);
+    size_t count = watch->count;
+    pthread_mutex_unlock(&watch->mutex);
+    return count;
 }
 
 void watch_deadline(struct watch_entry *entry, int milliseconds)

@@ -21,7 +21,8 @@ void watch_free(struct watch *watch); /* when it has no entries */
 
 void watch_add(struct watch *watch, struct watch_entry *entry);
 void watch_remove(struct watch *watch, struct watch_entry *entry); /* before its fd is closed */
-void watch_deadline(struct watch_entry *entry, int milliseconds);  /* from now; 0: none */
+size_t watch_count(struct watch *watch);
+void watch_deadline(struct watch_entry *entry, int milliseconds); /* from now; 0: none */
 
 /* From now on connections without a request in progress are ended. Waits until there are no others, at most this
  * long. */

@@ -42,6 +42,7 @@ const struct route routes[] = {
     {"GET", "/v1/whoami", BODY_NONE, T | N | O | A | D, api_identity_whoami},
     {"GET", "/v1/clock", BODY_NONE, O | A | D, api_clock_get},
     {"POST", "/v1/clock/acknowledgement", BODY_4K, D, api_clock_acknowledge},
+    {"GET", "/metrics", BODY_NONE, O | A | D | MAY_METRICS, api_metrics},
     {"GET", "/livez", BODY_NONE, ANYBODY, api_health_live},
     {"GET", "/readyz", BODY_NONE, ANYBODY, api_health_ready},
     {"GET", "/openapi.json", BODY_NONE, ANYBODY, api_openapi_get},

@@ -38,16 +38,31 @@ struct server {
 
 /* ---- the log ---- */
 
+/* What machines ask for all the time. */
 static bool route_is_probe(const struct route *route)
 {
-    return route && (strcmp(route->pattern, "/livez") == 0 || strcmp(route->pattern, "/readyz") == 0);
+    static const char *const patterns[] = {"/livez", "/readyz", "/metrics"};
+    for (size_t i = 0; route && i < ARRAY_SIZE(patterns); i++)
+        if (strcmp(route->pattern, patterns[i]) == 0)
+            return true;
+    return false;
 }
 
-static enum log_level answer_level(const struct http_request *request, int status)
+static const struct throttle_rate flood_lines = {.burst = 10, .per_minute = 10};
+
+/* A flood must not fill the log with lines about its own refusal. */
+static bool flood_is_told(struct app *app)
+{
+    return throttle_take(app->limits.lines, span_text("429"), clock_microseconds()) == 0;
+}
+
+static enum log_level answer_level(struct app *app, const struct http_request *request, int status)
 {
     if (status >= 500)
         return status == 503 ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR;
-    return route_is_probe(request->route) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    if (status == 429)
+        return flood_is_told(app) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
+    return status < 400 && route_is_probe(request->route) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
 /* Somebody may give a token where its id belongs. */
@@ -61,9 +76,10 @@ static void log_path(struct bytes *line, const char *path)
 }
 
 /* The path is logged without its query; headers and bodies never are. */
-static void answer_log(const struct http_request *request, int status, double seconds, const struct fault *fault)
+static void answer_log(struct app *app, const struct http_request *request, int status, double seconds,
+                       const struct fault *fault)
 {
-    enum log_level level = answer_level(request, status);
+    enum log_level level = answer_level(app, request, status);
     struct bytes line = {0};
     char caller[DNS_NAME_MAX + 32] = "";
     if (!log_enabled(level))
@@ -94,13 +110,18 @@ static void parts_restart(struct app *app)
         kill(getpid(), SIGTERM);
 }
 
+static bool answer_to_stranger(const struct http_request *request, const struct fault *fault)
+{
+    return fault && !request->caller.kind && (fault->code == CODE_UNAUTHENTICATED || fault->code == CODE_RATE_LIMITED);
+}
+
 static void answer_observe(struct app *app, const struct http_request *request, int status, double seconds,
                            const struct fault *fault)
 {
-    auth_denied(app, request, fault);
-    if (fault && fault->code == CODE_UNAUTHENTICATED)
+    metrics_request(app->metrics, request->route, status, seconds);
+    if (answer_to_stranger(request, fault))
         app->strangers++;
-    answer_log(request, status, seconds, fault);
+    answer_log(app, request, status, seconds, fault);
     if (status >= 500)
         parts_restart(app);
 }
@@ -157,6 +178,7 @@ static enum err tls_look(struct server *server, struct fault *f)
     if (tls_renewal_time(&tls) != server->renewal_time)
         log_message(LOG_LEVEL_INFO, "changed to a new TLS certificate");
     server->renewal_time = tls_renewal_time(&tls);
+    metrics_tls(server->app.metrics, tls.not_before, tls.not_after);
     return http_server_tls(server->app.http, bytes_span(&tls.chain_pem), bytes_span(&tls.key_pem), f);
 }
 
@@ -277,8 +299,27 @@ static enum err http_open(struct server *server, struct fault *f)
     AUTO(tls) tls = {0};
     TRY(tls_current(server, &tls, f));
     server->renewal_time = tls_renewal_time(&tls);
+    metrics_tls(server->app.metrics, tls.not_before, tls.not_after);
     return http_server_start(&http, routes, &server->app, auth_authenticate, answer_observe, bytes_span(&tls.chain_pem),
                              bytes_span(&tls.key_pem), &server->app.http, f);
+}
+
+static enum err limits_open(struct app *app, struct fault *f)
+{
+    TRY(throttle_new(&app->config->failures, &app->limits.failures, f));
+    TRY(throttle_new(&app->config->refusals, &app->limits.refusals, f));
+    TRY(throttle_new(&app->config->requests, &app->limits.requests, f));
+    app->ca->denial_admit = auth_denial_admit;
+    app->ca->denial_context = app;
+    return throttle_new(&flood_lines, &app->limits.lines, f);
+}
+
+static void limits_close(struct app *app)
+{
+    throttle_free(app->limits.failures);
+    throttle_free(app->limits.refusals);
+    throttle_free(app->limits.requests);
+    throttle_free(app->limits.lines);
 }
 
 /* Before the first other thread. */
@@ -308,6 +349,8 @@ static enum err server_open(struct server *server, int ready_fd, struct fault *f
     server->app.ca->blocked_keys = blocked;
     blocked = (struct blocklist){0};
     clock_look(server);
+    TRY(metrics_new(routes, &server->app.metrics, f));
+    TRY(limits_open(&server->app, f));
     TRY(sandbox_calls(SANDBOX_SERVER, f));
     TRY(http_open(server, f));
     errno = pthread_create(&server->renewer, NULL, renewer_run, server);
@@ -337,6 +380,8 @@ static void server_close(struct server *server)
     http_server_free(server->app.http);
     strangers_report(&server->app);
     ca_close(server->app.ca);
+    metrics_free(server->app.metrics);
+    limits_close(&server->app);
     signer_free(server->app.signer);
 }
 

@@ -47,6 +47,7 @@ MATRIX = [
     ('GET', '/v1/whoami', None, (401, 200, 200, 200, 200, 200, 200)),
     ('GET', '/v1/clock', None, (401, 403, 403, 200, 200, 200, 200)),
     ('POST', '/v1/clock/acknowledgement', 'now', (401, 403, 403, 403, 403, 200, 200)),
+    ('GET', '/metrics', None, (401, 403, 403, 200, 200, 200, 200)),
     ('GET', '/livez', None, (200,) * 7),
     ('GET', '/readyz', None, (200,) * 7),
     ('GET', '/openapi.json', None, (200,) * 7),

@@ -46,6 +46,12 @@ static void test_defaults(void **state)
     assert_int_equal(config.connections_max, 2000);
     assert_int_equal(config.connections_per_address_max, 200);
     assert_int_equal(config.max_offline_seconds, 30 * 86400);
+    assert_int_equal(config.failures.burst, 1000);
+    assert_int_equal(config.failures.per_minute, 600);
+    assert_int_equal(config.refusals.burst, 1000);
+    assert_int_equal(config.refusals.per_minute, 60);
+    assert_int_equal(config.requests.burst, 0); /* no limit */
+    assert_false(config.metrics_anonymous);
 }
 
 static void test_everything(void **state)
@@ -55,8 +61,9 @@ static void test_everything(void **state)
     struct fault fault = {0};
     char wanted[64];
     assert_int_equal(config_from(HEAD "state: .\nlisten: \"[::1]:0\"\nseal: {passphraseFile: p}\nsocket: s.sock\n"
-                                      "log: {level: debug}\nlimits: {connections: 10, connectionsPerAddress: 5}\n"
-                                      "clock: {maxOffline: 365d}\n",
+                                      "log: {level: debug}\nmetrics: {anonymous: true}\nclock: {maxOffline: 365d}\n"
+                                      "limits: {connections: 10, connectionsPerAddress: 5,\n"
+                                      "  failures: {burst: 3, perMinute: 4}, requests: {burst: 5, perMinute: 6}}\n",
                                  &config, &fault),
                      OK);
     assert_string_equal(config.state, folder);
@@ -71,6 +78,12 @@ static void test_everything(void **state)
     assert_int_equal(config.connections_max, 10);
     assert_int_equal(config.connections_per_address_max, 5);
     assert_int_equal(config.max_offline_seconds, 365 * 86400);
+    assert_int_equal(config.failures.burst, 3);
+    assert_int_equal(config.failures.per_minute, 4);
+    assert_int_equal(config.refusals.burst, 1000);
+    assert_int_equal(config.requests.burst, 5);
+    assert_int_equal(config.requests.per_minute, 6);
+    assert_true(config.metrics_anonymous);
 }
 
 /* Each is refused with this in a reason. */
@@ -99,6 +112,12 @@ static const struct {
     {HEAD STATE LISTEN SEAL "log: debug\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "limits: {connections: 0}\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "limits: {connections: many}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "limits: {failures: 3}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "limits: {refusals: {burst: 3}}\n", "ensignd.yaml:6:", "perMinute"},
+    {HEAD STATE LISTEN SEAL "limits: {refusals: {burst: 0, perMinute: 1}}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "limits: {requests: {burst: 3, perSecond: 1}}\n", "ensignd.yaml:6:", "perSecond"},
+    {HEAD STATE LISTEN SEAL "metrics: {anonymous: perhaps}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "metrics: {anon: true}\n", "ensignd.yaml:6:", "anon"},
     {HEAD "state: ''\n" LISTEN SEAL, "ensignd.yaml:3:", "path"},
     {HEAD STATE LISTEN SEAL "clock: {maxOffline: 0s}\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "clock: {maxOffline: 30}\n", "ensignd.yaml:6:", ""},

@@ -52,6 +52,21 @@ static void test_every_code(void **state)
     }
 }
 
+static void test_retry_after(void **state)
+{
+    (void)state;
+    struct fault fault = {.retry_after_seconds = 17};
+    struct http_response response;
+    assert_int_equal(fault_set(&fault, CODE_RATE_LIMITED, "later"), ERR_LIMIT);
+    json_decref(problem_read(&fault, &response));
+    assert_int_equal(response.retry_after_seconds, 17);
+    http_response_cleanup(&response);
+    assert_int_equal(fault_set(&fault, CODE_CONFLICT, "never"), ERR_CONFLICT);
+    json_decref(problem_read(&fault, &response));
+    assert_int_equal(response.retry_after_seconds, 0);
+    http_response_cleanup(&response);
+}
+
 static void test_reasons(void **state)
 {
     (void)state;
@@ -97,9 +112,8 @@ static void test_json_that_failed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_code),
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_text_that_is_no_utf8),
+        cmocka_unit_test(test_every_code),       cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_reasons),          cmocka_unit_test(test_text_that_is_no_utf8),
         cmocka_unit_test(test_json_that_failed),
     };
     return cmocka_run_group_tests_name("problem", tests, NULL, NULL);
