@@ -6,81 +6,8 @@
 
 #include "ca/base/encode.h"
 #include "client/output.h"
-#include "policies/words.h"
 
 enum { COMMANDS_MAX = 64, NUMBER_MAX = 1000000 };
-
-enum value_kind { VALUE_ANY, VALUE_TIME, VALUE_NUMBER };
-
-static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
-static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
-
-static const struct option_row {
-    const char *name, *argument, *help; /* argument NULL: takes no value */
-    char letter;                        /* 0: none */
-    enum value_kind kind;
-    const char *const *words; /* the value is one of them; NULL: of its kind */
-} rows[OPTION_COUNT] = {
-    [OPTION_AUTHORITY] = {.name = "authority",
-                          .argument = "NAME",
-                          .help = "etcd-ca, kubernetes, front-proxy-ca; service-ca of cluster ensign"},
-    [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster"},
-    [OPTION_CONTEXT] = {.name = "context",
-                        .argument = "FILE",
-                        .help = "service, pin and identity [$ENSIGN_CONTEXT, ~/.config/ensign/context]"},
-    [OPTION_CSR] = {.name = "csr", .argument = "FILE", .help = "a certification request, PEM; - for standard input"},
-    [OPTION_DRY_RUN] = {.name = "dry-run", .help = "show the decision; issue nothing"},
-    [OPTION_EXPIRING_WITHIN] = {.name = "expiring-within",
-                                .argument = "TIME",
-                                .help = "only what expires within, as 720h or 30d",
-                                .kind = VALUE_TIME},
-    [OPTION_FILE] = {.name = "file",
-                     .argument = "FILE",
-                     .help = "the cluster file; - for standard input",
-                     .letter = 'f'},
-    [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
-    [OPTION_KEY] = {.name = "key",
-                    .argument = "FILE",
-                    .help = "a private key, PEM, 0600; made when the file is absent"},
-    [OPTION_KEY_ALGORITHM] = {.name = "key-algorithm",
-                              .argument = "NAME",
-                              .help = "of a new key [ecdsa-p256]",
-                              .words = key_words},
-    [OPTION_LIFETIME] = {.name = "lifetime",
-                         .argument = "TIME",
-                         .help = "how long it is valid, at most 8760h [2160h]",
-                         .kind = VALUE_TIME},
-    [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
-    [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
-    [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written"},
-    [OPTION_OUTPUT] = {.name = "output",
-                       .argument = "FORMAT",
-                       .help = "the form of the output",
-                       .letter = 'o',
-                       .words = output_format_words},
-    [OPTION_PROFILE] = {.name = "profile", .argument = "NAME", .help = "the profile; enroll takes several"},
-    [OPTION_ROLE] = {.name = "role", .argument = "ROLE", .help = "what the identity may do", .words = role_words},
-    [OPTION_SERVER] = {.name = "server",
-                       .argument = "URL",
-                       .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
-    [OPTION_STATE] = {.name = "state", .argument = "STATE", .help = "only these", .words = state_words},
-    [OPTION_TIMEOUT] = {.name = "timeout",
-                        .argument = "TIME",
-                        .help = "how long to wait for a service that is not ready [30s]",
-                        .kind = VALUE_TIME},
-    [OPTION_TOKEN_FILE] = {.name = "token-file",
-                           .argument = "FILE",
-                           .help = "a join token; - for standard input [$ENSIGN_TOKEN_FILE]"},
-    [OPTION_TTL] = {.name = "ttl",
-                    .argument = "TIME",
-                    .help = "how long the token may be used, 1m to 7d [1h]",
-                    .kind = VALUE_TIME},
-};
-
-static uint32_t bit(size_t option)
-{
-    return UINT32_C(1) << option;
-}
 
 /* ---- finding the command ---- */
 
@@ -105,8 +32,6 @@ static const struct command *command_find(const struct command *commands, char *
 static enum err command_unknown(const struct command *commands, char **words, int count, struct fault *f)
 {
     char given[64];
-    if (words[0][0] == '-') /* what stands behind it may be a secret */
-        return fault_set(f, CODE_USAGE, "the command comes first, options stand behind it; see \"ensign help\"");
     bool second = count > 1 && words[1][0] != '-';
     snprintf(given, sizeof given, second ? "%s %s" : "%s", words[0], second ? words[1] : "");
     const char *names[COMMANDS_MAX + 1] = {NULL};
@@ -137,13 +62,13 @@ static void option_list_make(uint32_t known, struct option_list *ret_list)
     *ret_list = (struct option_list){.letters = ":", .known = known};
     size_t count = 0, letters = 1;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (!(known & bit(i)))
+        if (!option_listed(known, i))
             continue;
-        ret_list->rows[count++] =
-            (struct option){rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, (int)i + 256};
-        if (rows[i].letter) {
-            ret_list->letters[letters++] = rows[i].letter;
-            if (rows[i].argument)
+        ret_list->rows[count++] = (struct option){
+            option_rows[i].name, option_rows[i].argument ? required_argument : no_argument, NULL, (int)i + 256};
+        if (option_rows[i].letter) {
+            ret_list->letters[letters++] = option_rows[i].letter;
+            if (option_rows[i].argument)
                 ret_list->letters[letters++] = ':';
         }
     }
@@ -161,8 +86,8 @@ static enum err option_unknown(uint32_t known, const char *given, struct fault *
     const char *names[OPTION_COUNT + 1] = {NULL};
     size_t names_count = 0;
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (known & bit(i))
-            names[names_count++] = rows[i].name;
+        if (option_listed(known, i))
+            names[names_count++] = option_rows[i].name;
     const char *closest = word_closest(word + strspn(word, "-"), names);
     if (closest)
         return fault_set(f, CODE_USAGE, "unknown option %s; did you mean --%s?", word, closest);
@@ -172,7 +97,7 @@ static enum err option_unknown(uint32_t known, const char *given, struct fault *
 static bool option_by_letter(int letter, size_t *ret_option)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (rows[i].letter && rows[i].letter == letter) {
+        if (option_rows[i].letter && option_rows[i].letter == letter) {
             *ret_option = i;
             return true;
         }
@@ -247,7 +172,7 @@ size_t option_number(const struct arguments *arguments, enum option_name option,
 static enum err option_store(struct arguments *arguments, size_t option, const char *value, struct fault *f)
 {
     arguments->values[option] = value ? value : "";
-    TRY(value_check(&rows[option], arguments->values[option], f));
+    TRY(value_check(&option_rows[option], arguments->values[option], f));
     if (option != OPTION_PROFILE)
         return OK;
     if (arguments->profiles_count == PROFILES_MAX)
@@ -277,7 +202,7 @@ static enum err options_parse(const struct option_list *list, int argc, char **a
         size_t option = (size_t)found - 256;
         if (found < 256 && !option_by_letter(found, &option))
             return option_unknown(list->known, word, f);
-        if (found >= 256 && !spelled_out(word, &rows[option]))
+        if (found >= 256 && !spelled_out(word, &option_rows[option]))
             return option_unknown(list->known, word, f);
         TRY(option_store(arguments, option, optarg, f));
     }
@@ -302,21 +227,67 @@ static enum err operands_take(int argc, char **argv, struct arguments *arguments
 static enum err required_check(const struct arguments *arguments, struct fault *f)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if ((arguments->command->required & bit(i)) && !arguments->values[i])
-            return fault_set(f, CODE_USAGE, "ensign %s needs --%s %s", arguments->command->name, rows[i].name,
-                             rows[i].argument);
+        if (option_listed(arguments->command->required, i) && !arguments->values[i])
+            return fault_set(f, CODE_USAGE, "ensign %s needs --%s %s", arguments->command->name, option_rows[i].name,
+                             option_rows[i].argument);
     return OK;
+}
+
+/* ---- options before the command ---- */
+
+/* By its name, with or without a value behind "=", or its letter; NULL when there is none. */
+static const struct option_row *option_of(const char *word)
+{
+    size_t size = strcspn(word, "="), option;
+    if (word[1] != '-')
+        return option_by_letter(word[1], &option) ? &option_rows[option] : NULL;
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (strlen(option_rows[i].name) == size - 2 && strncmp(word + 2, option_rows[i].name, size - 2) == 0)
+            return &option_rows[i];
+    return NULL;
+}
+
+static bool value_follows(const char *word, const struct option_row *row)
+{
+    return row->argument && (word[1] == '-' ? !strchr(word, '=') : !word[2]);
+}
+
+static enum err leading_count(int argc, char **argv, int *ret_count, struct fault *f)
+{
+    int i = 1;
+    while (i < argc && argv[i][0] == '-') {
+        const struct option_row *row = option_of(argv[i]);
+        const char letter[] = {'-', argv[i][1], '\0'};
+        if (!row) /* whether a value follows cannot be known, and it may be a secret */
+            return option_unknown(UINT32_MAX, argv[i][1] == '-' ? argv[i] : letter, f);
+        i += value_follows(argv[i], row) ? 2 : 1;
+    }
+    if (i >= argc)
+        return fault_set(f, CODE_USAGE, "no command given; see \"ensign help\"");
+    *ret_count = i - 1;
+    return OK;
+}
+
+/* Moves the command's words before the options that stood before it. */
+static void command_first(char **words, int leading, int used)
+{
+    for (int i = 0; i < used; i++) {
+        char *word = words[leading + i];
+        memmove(words + i + 1, words + i, (size_t)leading * sizeof *words);
+        words[i] = word;
+    }
 }
 
 enum err command_parse(const struct command *commands, int argc, char **argv, struct arguments *ret_arguments,
                        struct fault *f)
 {
-    if (argc < 2)
-        return fault_set(f, CODE_USAGE, "no command given; see \"ensign help\"");
-    int used = 0;
-    const struct command *command = command_find(commands, argv + 1, argc - 1, &used);
+    int leading = 0, used = 0;
+    TRY(leading_count(argc, argv, &leading, f));
+    char **words = argv + 1 + leading;
+    const struct command *command = command_find(commands, words, argc - 1 - leading, &used);
     if (!command)
-        return command_unknown(commands, argv + 1, argc - 1, f);
+        return command_unknown(commands, words, argc - 1 - leading, f);
+    command_first(argv + 1, leading, used);
     struct arguments arguments = {.command = command};
     struct option_list list;
     option_list_make(command->options | OPTION_BIT(HELP), &list);
@@ -346,9 +317,9 @@ static void help_one(const struct command *command, FILE *out)
     fprintf(out, "ensign %s%s%s: %s\n\n%s\nOptions:\n", command->name, command->operands[0] ? " " : "",
             command->operands, command->summary, command->details);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (!((command->options | OPTION_BIT(HELP)) & bit(i)))
+        if (!option_listed(command->options | OPTION_BIT(HELP), i))
             continue;
-        help_option(&rows[i], command->required & bit(i), out);
+        help_option(&option_rows[i], option_listed(command->required, i), out);
     }
 }
 

@@ -1,7 +1,9 @@
-/* command.h: the command line: one table of commands and one of options, from which parsing and help follow. */
+/* command.h: the command line: a table of commands and one of options (commands.c), from which parsing and help follow.
+ * Options may stand before the command, too. */
 #ifndef ENSIGN_CLIENT_COMMAND_H
 #define ENSIGN_CLIENT_COMMAND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -34,7 +36,25 @@ enum option_name {
     OPTION_COUNT
 };
 
+/* What a value is: checked when it is given, and offered by the shell. */
+enum value_kind { VALUE_ANY, VALUE_TIME, VALUE_NUMBER, VALUE_FILE, VALUE_CLUSTER, VALUE_PROFILE };
+
+struct option_row {
+    const char *name, *argument, *help; /* argument NULL: takes no value */
+    char letter;                        /* 0: none */
+    enum value_kind kind;
+    const char *const *words;  /* the value is one of them; NULL: of its kind */
+    const char *const *likely; /* the shell offers these, but others are taken; NULL: none */
+};
+
+extern const struct option_row option_rows[OPTION_COUNT];
+
 #define OPTION_BIT(name) (UINT32_C(1) << OPTION_##name)
+
+static inline bool option_listed(uint32_t bits, size_t option)
+{
+    return bits & UINT32_C(1) << option;
+}
 
 /* What every command that talks to the service takes. */
 #define OPTIONS_SERVICE (OPTION_BIT(CONTEXT) | OPTION_BIT(SERVER) | OPTION_BIT(TOKEN_FILE) | OPTION_BIT(TIMEOUT))

@@ -1,4 +1,4 @@
-/* commands.h: what the rows of the command table run. One file per noun: cmd_<noun>.c. */
+/* commands.h: the command table, and what its rows run. One file per noun: cmd_<noun>.c. */
 #ifndef ENSIGN_CLIENT_COMMANDS_H
 #define ENSIGN_CLIENT_COMMANDS_H
 
@@ -15,5 +15,8 @@ command_run ca_show, ca_bundle;
 command_run identity_create;
 command_run audit_verify;
 command_run whoami;
+command_run completion_run, help_run, version_run;
+
+extern const struct command commands[]; /* ended by a row without a name */
 
 #endif

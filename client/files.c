@@ -203,7 +203,10 @@ static enum err private_check(int fd, const char *path, struct fault *f)
     if (!S_ISREG(status.st_mode))
         return fault_set(f, CODE_IO, "\"%s\" is not a regular file", path);
     if (status.st_uid != 0 && status.st_uid != geteuid())
-        return fault_set(f, CODE_IO, "\"%s\" belongs to another user", path);
+        return fault_set(f, CODE_IO,
+                         "\"%s\" belongs to another user: run ensign as that user, or give it to yourself with "
+                         "sudo chown $USER %s",
+                         path, path);
     if (status.st_mode & (S_IRWXG | S_IRWXO))
         return fault_set(f, CODE_IO, "\"%s\" holds a secret and is open to other users: chmod 600 %s", path, path);
     return OK;

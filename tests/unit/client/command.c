@@ -12,10 +12,10 @@ static enum err run_nothing(const struct arguments *arguments, struct fault *f)
     return OK;
 }
 
-static const struct command commands[] = {
+static const struct command table[] = {
     {"token create", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(OUT), OPTION_BIT(CLUSTER), "make one",
      "  ensign token create\n", run_nothing},
-    {"token revoke", "ID", 1, 1, OPTIONS_SERVICE, 0, "revoke", "", run_nothing},
+    {"token revoke", "ID", 1, 1, OPTIONS_SERVICE | OPTION_BIT(OUTPUT), 0, "revoke", "", run_nothing},
     {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUTPUT), 0, "enrol", "", run_nothing},
     {"list", "", 0, 0,
      OPTION_BIT(STATE) | OPTION_BIT(LIMIT) | OPTION_BIT(ROLE) | OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(EXPIRING_WITHIN),
@@ -31,7 +31,7 @@ static enum err parse(const char *const *words, struct arguments *arguments, str
     int argc = 1;
     for (; words[argc - 1]; argc++)
         argv[argc] = (char *)(uintptr_t)words[argc - 1];
-    return command_parse(commands, argc, argv, arguments, f);
+    return command_parse(table, argc, argv, arguments, f);
 }
 
 static void test_refused(void **state)
@@ -55,8 +55,19 @@ static void test_refused(void **state)
         {{"token", "create", "-x"}, "unknown option -x"},
         {{"token", "create", "--cluster", "c", "extra"}, "takes fewer words"},
         {{"token", "revoke"}, "ensign token revoke needs ID"},
-        {{"--context", "SECRET", "token", "create"}, "the command comes first"},
-        {{"--token", "SECRET"}, "the command comes first"},
+        {{"--context", "SECRET", "token", "create"}, "needs --cluster NAME"},
+        {{"--context", "SECRET", "list"}, "unknown option --context"},
+        {{"--context", "SECRET", "tokne", "create"}, "did you mean \"token create\""},
+        {{"--context", "SECRET"}, "no command given"},
+        {{"--context=SECRET"}, "no command given"},
+        {{"--context"}, "no command given"},
+        {{"-o", "json"}, "no command given"},
+        {{"--token", "SECRET", "enroll"}, "use --token-file FILE"},
+        {{"--token=SECRET", "enroll"}, "use --token-file FILE"},
+        {{"--contxt", "SECRET", "enroll"}, "did you mean --context"},
+        {{"--", "enroll"}, "unknown option --"},
+        {{"-", "enroll"}, "unknown option -"},
+        {{"-xSECRET", "enroll"}, "unknown option -x"},
         {{"enroll", "--timeout", "SECRET"}, "--timeout is a time as 90s"},
         {{"enroll", "--timeout", "0s"}, "--timeout is a time as 90s"},
         {{"enroll", "-o", "SECRET"}, "--output is table, wide, json, yaml or name"},
@@ -101,6 +112,29 @@ static void test_taken(void **state)
     assert_null(arguments.values[OPTION_CONTEXT]);
 }
 
+/* As people know it from kubectl. */
+static void test_options_before_the_command(void **state)
+{
+    (void)state;
+    static const char *const rows[][WORDS_MAX] = {
+        {"--context", "c", "-o", "json", "token", "revoke", "ID"},
+        {"--context=c", "-ojson", "token", "revoke", "ID"},
+        {"--context", "c", "token", "revoke", "-o", "json", "ID"},
+        {"-o", "json", "token", "revoke", "ID", "--context", "c"},
+        {"--context", "other", "token", "revoke", "ID", "--context", "c", "-o", "json"}, /* the last one counts */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct fault f = {0};
+        struct arguments arguments;
+        if (parse(rows[i], &arguments, &f) != OK)
+            fail_msg("row %zu: %s", i, f.text);
+        assert_string_equal(arguments.command->name, "token revoke");
+        assert_string_equal(arguments.values[OPTION_CONTEXT], "c");
+        assert_string_equal(arguments.values[OPTION_OUTPUT], "json");
+        assert_string_equal(arguments.operands[0], "ID");
+    }
+}
+
 static void test_values(void **state)
 {
     (void)state;
@@ -131,7 +165,7 @@ static void help_text(const char *name, bool expected, char *ret_text, size_t si
 {
     FILE *out = fmemopen(ret_text, size, "w");
     assert_non_null(out);
-    assert_int_equal(command_help(commands, name, out), expected);
+    assert_int_equal(command_help(table, name, out), expected);
     fclose(out);
 }
 
@@ -166,9 +200,13 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_taken),
-        cmocka_unit_test(test_values),  cmocka_unit_test(test_help_needs_nothing),
-        cmocka_unit_test(test_help),    cmocka_unit_test(test_text),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_options_before_the_command),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_help_needs_nothing),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,188 @@
+/* commands.c: the table of commands and the table of their options. What each does stands in the cmd_*.c file of its
+ * noun. Parsing, help, the manual page and the completion of the shells follow from these tables. */
+#include "client/commands.h"
+
+#include "client/output.h"
+#include "policies/words.h"
+
+static const char *const authority_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", "service-ca", NULL};
+static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
+static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
+
+const struct option_row option_rows[OPTION_COUNT] = {
+    [OPTION_AUTHORITY] = {.name = "authority",
+                          .argument = "NAME",
+                          .help = "etcd-ca, kubernetes, front-proxy-ca; service-ca of cluster ensign",
+                          .likely = authority_words},
+    [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster", .kind = VALUE_CLUSTER},
+    [OPTION_CONTEXT] = {.name = "context",
+                        .argument = "FILE",
+                        .help = "service, pin and identity [$ENSIGN_CONTEXT, ~/.config/ensign/context]",
+                        .kind = VALUE_FILE},
+    [OPTION_CSR] = {.name = "csr",
+                    .argument = "FILE",
+                    .help = "a certification request, PEM; - for standard input",
+                    .kind = VALUE_FILE},
+    [OPTION_DRY_RUN] = {.name = "dry-run", .help = "show the decision; issue nothing"},
+    [OPTION_EXPIRING_WITHIN] = {.name = "expiring-within",
+                                .argument = "TIME",
+                                .help = "only what expires within, as 720h or 30d",
+                                .kind = VALUE_TIME},
+    [OPTION_FILE] = {.name = "file",
+                     .argument = "FILE",
+                     .help = "the cluster file; - for standard input",
+                     .letter = 'f',
+                     .kind = VALUE_FILE},
+    [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
+    [OPTION_KEY] = {.name = "key",
+                    .argument = "FILE",
+                    .help = "a private key, PEM, 0600; made when the file is absent",
+                    .kind = VALUE_FILE},
+    [OPTION_KEY_ALGORITHM] = {.name = "key-algorithm",
+                              .argument = "NAME",
+                              .help = "of a new key [ecdsa-p256]",
+                              .words = key_words},
+    [OPTION_LIFETIME] = {.name = "lifetime",
+                         .argument = "TIME",
+                         .help = "how long it is valid, at most 8760h [2160h]",
+                         .kind = VALUE_TIME},
+    [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
+    [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
+    [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written", .kind = VALUE_FILE},
+    [OPTION_OUTPUT] = {.name = "output",
+                       .argument = "FORMAT",
+                       .help = "the form of the output",
+                       .letter = 'o',
+                       .words = output_format_words},
+    [OPTION_PROFILE] = {.name = "profile",
+                        .argument = "NAME",
+                        .help = "the profile; enroll takes several",
+                        .kind = VALUE_PROFILE},
+    [OPTION_ROLE] = {.name = "role", .argument = "ROLE", .help = "what the identity may do", .words = role_words},
+    [OPTION_SERVER] = {.name = "server",
+                       .argument = "URL",
+                       .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
+    [OPTION_STATE] = {.name = "state", .argument = "STATE", .help = "only these", .words = state_words},
+    [OPTION_TIMEOUT] = {.name = "timeout",
+                        .argument = "TIME",
+                        .help = "how long to wait for a service that is not ready [30s]",
+                        .kind = VALUE_TIME},
+    [OPTION_TOKEN_FILE] = {.name = "token-file",
+                           .argument = "FILE",
+                           .help = "a join token; - for standard input [$ENSIGN_TOKEN_FILE]",
+                           .kind = VALUE_FILE},
+    [OPTION_TTL] = {.name = "ttl",
+                    .argument = "TIME",
+                    .help = "how long the token may be used, 1m to 7d [1h]",
+                    .kind = VALUE_TIME},
+};
+
+#define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
+
+const struct command commands[] = {
+    {"cluster create", "", 0, 0, READ_OPTIONS | OPTION_BIT(FILE), OPTION_BIT(FILE), "make a cluster and its CAs",
+     "Reads a cluster file, reports every mistake in it with file, line and column, and makes the\n"
+     "cluster with its three CAs. The same file again changes nothing.\n\n"
+     "  ensign cluster create -f cluster.yaml\n",
+     cluster_create},
+    {"cluster list", "", 0, 0, READ_OPTIONS, 0, "list the clusters",
+     "  ensign cluster list\n"
+     "  ensign cluster list -o name\n",
+     cluster_list},
+    {"cluster show", "CLUSTER", 1, 1, READ_OPTIONS, 0, "show a cluster and its inventory",
+     "  ensign cluster show vagrant\n"
+     "  ensign cluster show vagrant -o yaml\n",
+     cluster_show},
+    {"token create", "", 0, 0,
+     OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(TTL) | OPTION_BIT(OUT),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(NODE), "make a join token for a node",
+     "The token is made here and shown once; the service learns only its hash. Whoever has it gets\n"
+     "each certificate of this one node, once. --out writes it to a file of mode 0600.\n\n"
+     "  ensign token create --cluster vagrant --node etcdone --out etcdone.token\n"
+     "  ensign token create --cluster vagrant --node etcdone --ttl 15m |\n"
+     "      ssh etcdone ensign enroll --server https://ca:8443 --token-file -\n",
+     tokens_create},
+    {"token list", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER), OPTION_BIT(CLUSTER), "list the tokens of a cluster",
+     "  ensign token list --cluster vagrant\n", tokens_list},
+    {"token revoke", "ID", 1, 1, OPTIONS_SERVICE, 0, "make a token useless",
+     "  ensign token revoke 4f3a9d0c5b7e41a28c6d1f00aa55be17\n", tokens_revoke},
+    {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUT), 0,
+     "get this node's certificates with a join token",
+     "Makes the keys here, asks for the certificates, checks the answers, and installs each with its\n"
+     "key, chain and CA bundle as one set in DIR/PROFILE (--out DIR; /etc/ensign/node). Without\n"
+     "--profile: all that the node's roles need. Run again it completes what was interrupted, leaves\n"
+     "alone what is complete, and says when the cluster's CA is another one now, for which a new token\n"
+     "is needed. It also writes DIR/context, for later commands on this node.\n\n"
+     "  ensign enroll --server https://ca:8443 --token-file etcdone.token\n"
+     "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out /etc/etcd/pki\n",
+     enroll},
+    {"certificate list", "", 0, 0,
+     READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(PROFILE) | OPTION_BIT(STATE) |
+         OPTION_BIT(EXPIRING_WITHIN) | OPTION_BIT(LIMIT),
+     0, "list certificates",
+     "The options choose which. --expiring-within is a filter like the others: it also lists what has\n"
+     "expired already, and the exit code is 0 whatever it finds.\n\n"
+     "  ensign certificate list --cluster vagrant --state valid\n"
+     "  ensign certificate list --expiring-within 720h -o wide\n",
+     certificate_list},
+    {"certificate show", "SERIAL", 1, 1, READ_OPTIONS, 0, "show a certificate",
+     "  ensign certificate show 0cf548e069c1e9f49a2a7b9ca7aa7c161cbcfea9 -o json | jq -r .certificate | openssl x509 "
+     "-text\n",
+     certificate_show},
+    {"certificate request", "", 0, 0,
+     READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(PROFILE) | OPTION_BIT(NODE) | OPTION_BIT(CSR) | OPTION_BIT(KEY) |
+         OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(DRY_RUN) | OPTION_BIT(OUT),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(PROFILE), "ask for one certificate",
+     "Sends a certification request, or makes one with --key FILE (a new key of --key-algorithm when\n"
+     "there is no such file), and writes the certificate to standard output or --out FILE. --dry-run shows what would\n"
+     "be issued, or every reason why not.\n\n"
+     "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr\n"
+     "  ensign certificate request --cluster vagrant --profile apiserver-etcd-client --node cpone \\\n"
+     "      --key client.key --key-algorithm rsa-3072 --out client.crt\n"
+     "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr --dry-run\n",
+     certificate_request},
+    {"ca show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER), OPTION_BIT(CLUSTER), "show the CAs of a cluster",
+     "  ensign ca show --cluster vagrant -o wide\n", ca_show},
+    {"ca bundle", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(OUT),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY), "fetch the CA certificates of an authority",
+     "  ensign ca bundle --cluster vagrant --authority etcd-ca --out etcd-ca.crt\n"
+     "  ensign ca bundle --cluster ensign --authority service-ca\n",
+     ca_bundle},
+    {"identity create", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(ROLE) | OPTION_BIT(LIFETIME) | OPTION_BIT(OUT),
+     OPTION_BIT(ROLE), "make an identity for a person or a program",
+     "Makes a key here and writes a context file (NAME.context, or --out FILE; mode 0600) with which\n"
+     "that person can use ensign in this role: for 2160h, or what --lifetime says, up to 8760h.\n\n"
+     "  ensign identity create alice --role operator --out alice.context\n"
+     "  ensign identity create backup --role auditor --lifetime 8760h\n",
+     identity_create},
+    {"audit verify", "", 0, 0, READ_OPTIONS, 0, "prove that the audit log was not changed",
+     "Downloads the log, recomputes its tree, and checks it against the signed checkpoint, against the\n"
+     "checkpoint of the last run ($XDG_STATE_HOME/ensign/checkpoints) and against the list of\n"
+     "certificates: nothing was changed, cut off or hidden.\n\n"
+     "  ensign audit verify\n",
+     audit_verify},
+    {"clock show", "", 0, 0, READ_OPTIONS, 0, "show whether the service trusts its clock",
+     "While the clock is not between EARLIEST and LATEST nothing is issued.\n\n"
+     "  ensign clock show\n",
+     clock_show},
+    {"clock acknowledge", "TIME", 1, 1, READ_OPTIONS, 0, "say that the service's clock is right",
+     "Look at a clock that you trust, and give its time (UTC): when the service's clock is within 5\n"
+     "minutes of it, it is trusted from now on. Set it right before, if it is not.\n\n"
+     "  ensign clock acknowledge 2026-11-21T14:03:00Z\n",
+     clock_acknowledge},
+    {"whoami", "", 0, 0, READ_OPTIONS, 0, "show as whom the service knows you",
+     "  ensign whoami --context alice.context\n", whoami},
+    {"completion", "SHELL", 1, 1, 0, 0, "print what makes bash or zsh complete ensign's words",
+     "For the shell that runs, and for all that are started later:\n\n"
+     "  source <(ensign completion bash)\n"
+     "  ensign completion bash > ~/.local/share/bash-completion/completions/ensign\n"
+     "  ensign completion zsh > ~/.zfunc/_ensign   # with fpath+=~/.zfunc before compinit in ~/.zshrc\n",
+     completion_run},
+    {"version", "", 0, 0, 0, 0, "show the version", "  ensign version\n", version_run},
+    {"help", "[COMMAND]", 0, 2, 0, 0, "explain a command",
+     "  ensign help\n"
+     "  ensign help token\n"
+     "  ensign help token create\n",
+     help_run},
+    {0},
+};
