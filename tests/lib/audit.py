@@ -20,6 +20,21 @@ def tree_root(hashes):
     return hashlib.sha256(b'\1' + tree_root(hashes[:split]) + tree_root(hashes[split:])).digest()
 
 
+def tree_roots(hashes):
+    """The root of each size, 0..len(hashes): as tree_root(), extended leaf by leaf."""
+    subtrees, roots = [], [tree_root([])]  # subtrees: (leaves, root) of complete ones, the largest first
+    for hashed in hashes:
+        subtrees.append((1, hashed))
+        while len(subtrees) > 1 and subtrees[-1][0] == subtrees[-2][0]:
+            (size, right), (_, left) = subtrees.pop(), subtrees.pop()
+            subtrees.append((2 * size, hashlib.sha256(b'\1' + left + right).digest()))
+        root = subtrees[-1][1]
+        for _, left in reversed(subtrees[:-1]):
+            root = hashlib.sha256(b'\1' + left + root).digest()
+        roots.append(root)
+    return roots
+
+
 def checkpoint_parse(note):
     text = note.decode() if isinstance(note, bytes) else note
     origin, size, root = text.split('\n')[:3]

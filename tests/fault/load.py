@@ -1,0 +1,194 @@
+"""Clients that work until stopped, and remember all that they were promised: operators with requests, nodes with join
+tokens that ask for everything twice, an admin who creates clusters, and somebody who reads each checkpoint."""
+import hashlib
+import http.client
+import json
+import random
+import secrets
+import threading
+import time
+
+import der
+from keys import Key
+from lib import audit
+from lib.service import Client
+from world import Token, cluster_document
+
+THINK_SECONDS = 0.004
+NODES = ('etcdone', 'etcdtwo', 'etcdthree')
+PROFILES = ('etcd-member', 'etcd-healthcheck-client', 'node-identity')
+GONE = (OSError, http.client.HTTPException)
+REQUESTS = 6
+
+
+class Load:
+    """operators, nodes: how many threads of each."""
+
+    def __init__(self, service, operators=2, nodes=2, admins=1, watchers=1):
+        self.service = service
+        self.pin = bytes.fromhex(json.loads(service.context_file.read_text())['pin'].removeprefix('sha256:'))
+        self.requests = [der.request(Key()) for _ in range(REQUESTS)]
+        self.acknowledged, self.tokens, self.clusters = {}, {}, {}
+        self.checkpoints, self.refused, self.wrong = set(), {}, []
+        self.stopping = threading.Event()
+        kinds = [self.operate] * operators + [self.enrol] * nodes + [self.administrate] * admins + [self.watch] * watchers
+        self.threads = [threading.Thread(target=kind, daemon=True) for kind in kinds]
+
+    def begin(self):
+        client = Client(self.service, self.service.context_file)
+        assert client.post('/v1/clusters', {'cluster': cluster_document()})[0] == 201
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+    def __enter__(self):
+        return self.begin()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def pause(self):
+        time.sleep(THINK_SECONDS)
+
+    # ---- asking ----
+
+    def ask(self, client, method, path, body=None):
+        """None, {} when the service was killed under our feet."""
+        self.pause()
+        try:
+            status, answer, _ = client.request(method, path, body)
+        except GONE:
+            return None, {}
+        if status >= 400:
+            code = answer.get('code') if isinstance(answer, dict) else status
+            self.refused[code] = self.refused.get(code, 0) + 1
+        return status, answer
+
+    def insist(self, client, method, path, body):
+        """Asks again until there is an answer that is not "try again"; None when it is time to stop."""
+        while not self.stopping.is_set():
+            status, answer = self.ask(client, method, path, body)
+            if status is not None and status not in (429, 500, 503):
+                return status, answer
+        return None, {}
+
+    # ---- who works ----
+
+    def operate(self):
+        client = Client(self.service, self.service.context_file)
+        while not self.stopping.is_set():
+            body = {'profile': 'etcd-member', 'node': random.choice(NODES), 'csr': random.choice(self.requests)}
+            status, answer = self.ask(client, 'POST', '/v1/clusters/vagrant/certificates', body)
+            if status == 201:
+                self.acknowledged[answer['serial']] = answer['certificate']
+
+    def enrol(self):
+        """A node that gets no answer asks again, as bootstrap steps do: with the same token and the same request."""
+        admin = Client(self.service, self.service.context_file)
+        while not self.stopping.is_set():
+            token = Token(self.pin)
+            status, _ = self.ask(admin, 'POST', '/v1/clusters/vagrant/tokens', token.body(random.choice(NODES)))
+            if status != 201:
+                continue
+            client = Client(self.service, token=token.text())
+            self.tokens[token.text()] = answers = {}
+            for profile in PROFILES:
+                body = {'profile': profile, 'csr': random.choice(self.requests)}
+                status, answer = self.insist(client, 'POST', '/v1/clusters/vagrant/certificates', body)
+                if status in (200, 201):
+                    answers[profile] = body['csr'], answer['serial'], answer['certificate']
+                    self.acknowledged[answer['serial']] = answer['certificate']
+                elif status:
+                    self.wrong.append(f'a token is refused its certificate: {status} {answer}')
+
+    def administrate(self):
+        client, number = Client(self.service, self.service.context_file), 0
+        while not self.stopping.wait(0.5):
+            number += 1
+            name = f'cluster-{number}-{secrets.token_hex(3)}'
+            body = {'cluster': cluster_document(name, f'10.{number % 250}.1')}
+            status, answer = self.insist(client, 'POST', '/v1/clusters', body)
+            if status in (200, 201):
+                self.clusters[name] = answer['authorities']
+            elif status:
+                self.wrong.append(f'a cluster is refused: {status} {answer}')
+
+    def watch(self):
+        client = Client(self.service)
+        while not self.stopping.wait(0.02):
+            self.checkpoint(client)
+
+    def checkpoint(self, client):
+        status, note = self.ask(client, 'GET', '/v1/audit/checkpoint')
+        if status == 200:
+            self.checkpoints.add(audit.checkpoint_parse(note)[1:])
+
+
+# ---- the invariants ----
+
+def violations(service, load):
+    """Yields what is wrong, of I1, I2, I3, I5 and I6, once the load has stopped."""
+    yield from load.wrong
+    admin = Client(service, service.context_file)
+    listed = audit.certificates(admin)  # asserts that no serial is there twice: they are unique across CAs (I3)
+    yield from lost(admin, load, listed)
+    yield from log_violations(admin, load, listed)
+    yield from token_violations(service, load, listed)
+    yield from cluster_violations(admin, load)
+
+
+def lost(admin, load, listed):
+    for serial, certificate in load.acknowledged.items():
+        status, answer, _ = admin.get(f'/v1/certificates/{serial}')
+        if status != 200:
+            yield f'{serial} was acknowledged and is lost ({status})'
+        elif answer['certificate'] != certificate:
+            yield f'{serial} reads back different'
+        elif serial not in listed:
+            yield f'{serial} is not in the list'
+        elif hashlib.sha256(der.pem_der(certificate)).hexdigest() != listed[serial]['sha256']:
+            yield f'{serial} has another hash in the list'
+
+
+def log_violations(admin, load, listed):
+    leaves = audit.leaves(admin)
+    issued = audit.issued(leaves)  # asserts that none is there twice, and no gap
+    for serial in set(issued) ^ set(listed):
+        yield f'{serial} is only in the {"log" if serial in issued else "list"}'
+    for serial in set(issued) & set(listed):
+        if issued[serial] != listed[serial]['sha256']:
+            yield f'{serial}: the log has another hash'
+    load.checkpoint(Client(load.service))
+    roots = audit.tree_roots([audit.leaf_hash(leaf) for leaf in leaves])
+    for size, root in load.checkpoints:
+        if size >= len(roots):
+            yield f'a checkpoint of size {size} was shown and is lost: the log has {len(leaves)}'
+        elif roots[size] != root:
+            yield f'the log is not consistent with a checkpoint of size {size}'
+
+
+def token_violations(service, load, listed):
+    for text, answers in load.tokens.items():
+        client = Client(service, token=text)
+        for profile, (csr, serial, certificate) in answers.items():
+            status, answer, _ = client.post('/v1/clusters/vagrant/certificates', {'profile': profile, 'csr': csr})
+            if status != 200 or (answer['serial'], answer['certificate']) != (serial, certificate):
+                yield f'a token gets another answer than before: {status} {answer.get("serial")} for {serial}'
+        if client.connection:
+            client.connection.close()
+    pairs = [(item['requested_by'], item['profile']) for item in listed.values()
+             if item['requested_by'].startswith('token ')]
+    if len(pairs) != len(set(pairs)):
+        yield 'a token got a profile twice'
+
+
+def cluster_violations(admin, load):
+    for name, authorities in load.clusters.items():
+        status, answer, _ = admin.get(f'/v1/clusters/{name}')
+        if status != 200 or answer['authorities'] != authorities:
+            yield f'cluster {name} was acknowledged and is lost or different ({status})'
