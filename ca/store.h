@@ -17,7 +17,8 @@ enum { STORE_KEY_MAX = 400, STORE_VALUE_MAX = 1 << 20 };
 struct store;
 
 /* Opens (create: makes) the environment in folder `path`, which must exist. Refuses a folder that another process has
- * open for writing, and a file that is no such store, with one clear sentence (CODE_DAMAGED, CODE_CONFLICT). */
+ * open for writing, and a file that is no such store, with one clear sentence (CODE_DAMAGED, CODE_CONFLICT). What is on
+ * a disk that takes no writes can be read; store_stopped() tells when it is to be opened again for writing. */
 MUST_USE enum err store_lmdb_open(const char *path, bool create, struct store **ret_store, struct fault *f);
 void store_close(struct store *store);
 
@@ -30,6 +31,10 @@ MUST_USE enum err store_get(struct store *store, struct span key, struct bytes *
 typedef bool store_visit(void *context, struct span key, struct span value);
 MUST_USE enum err store_scan(struct store *store, struct span from, struct span to, bool backwards, store_visit *visit,
                              void *context, struct fault *f);
+
+/* Reads all rows: each passes its checksum, is in its place, and none is missing or there twice, as far as the store's
+ * own structures tell (a checksum is no help against a row that cannot be found). ERR_IO (CODE_DAMAGED) otherwise. */
+MUST_USE enum err store_verify(struct store *store, uint64_t *ret_rows, struct fault *f);
 
 /* What a commit needs to be true. revision 0: the key is absent. */
 struct expectation {
@@ -56,7 +61,9 @@ MUST_USE enum err store_check_writable(struct store *store, struct fault *f);
 bool store_stopped(struct store *store);
 
 struct store_usage {
-    uint64_t used_bytes, size_bytes;
+    uint64_t used_bytes;
+    uint64_t size_bytes;  /* of the map, which grows */
+    uint64_t limit_bytes; /* what its disk can hold now */
 };
 void store_usage(struct store *store, struct store_usage *ret_usage);
 

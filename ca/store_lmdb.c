@@ -1,61 +1,26 @@
-/* store_lmdb.c: the store over LMDB, in its default durable mode.
+/* store_lmdb.c: the store over LMDB, in its default durable mode: rows, transactions, and what the contract offers.
+ * store_lmdb_file.c looks after the files.
  *
  * The unnamed database has one row "header", whose revision is the store's and whose value is the format; the
- * database "rows" has everything else. A row is revision u64, checksum u64, value.
- *
- * Disk space is allocated ahead of use, so that a full disk is known before a commit: LMDB itself would know it only in
- * the middle of one, and it stops for good when it cannot write its meta page. */
-#include "ca/store_lmdb.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <lmdb.h>
-#include <pthread.h>
+ * database "rows" has everything else. A row is revision u64, checksum u64, value. */
 #include <sodium.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "ca/base/pack.h"
+#include "ca/store_lmdb_file.h"
 
 enum {
     FORMAT_VERSION = 1,
-    READERS_MAX = 4096,
-    READER_SIZE = 64, /* of a slot in LMDB's lock file */
     ROW_HEAD_SIZE = 16,
-    FILE_MODE = 0600,
-    PID_TEXT_SIZE = 24,
+    ROWS_VERIFIED_MAX = 1 << 18, /* at start: a fraction of a second */
 };
 
-#define RESTORE ": restore the state folder from a backup" /* the remedy of all damage */
-#define MIB ((uint64_t)1 << 20)
-#define MAP_UNIT ((uint64_t)1 << 30)    /* the map is a multiple of it */
-#define ROOM_MIN MIB                    /* free room that a commit may need; as large as what is used, */
-#define ROOM_MAX (8 * MIB)              /* up to this */
-#define GROWTH_MAX (64 * MIB)           /* allocated at once, beyond the room; also as large as what is used */
 #define ROOM_PER_WRITE ((uint64_t)8192) /* a page that is copied, and one that it is split into */
 
-static const char DATA_FILE[] = "data.mdb"; /* LMDB's names */
-static const char LMDB_LOCK_FILE[] = "lock.mdb";
-static const char FOLDER_LOCK_FILE[] = "ensignd.lock"; /* who uses the folder */
 static const char HEADER_KEY[] = "header";
 static const char ROWS_NAME[] = "rows";
 static const char MAGIC[] = "ensign store";
-
-struct store {
-    char *path;
-    int folder_lock;
-    MDB_env *env;
-    MDB_dbi main, rows;
-    pthread_mutex_t growing; /* one thread at a time extends the file */
-    atomic_bool suspect;     /* the last commit failed: the disk is tried before the next */
-    atomic_bool stopped;     /* LMDB gave up on its environment */
-};
 
 AUTO_POINTER(MDB_txn, mdb_txn_abort)
 AUTO_POINTER(MDB_cursor, mdb_cursor_close)
@@ -63,46 +28,6 @@ AUTO_POINTER(MDB_cursor, mdb_cursor_close)
 static void store_auto(struct store **store)
 {
     store_close(*store);
-}
-
-static void descriptor_auto(const int *descriptor)
-{
-    if (*descriptor >= 0)
-        close(*descriptor);
-}
-
-/* ---- errors ---- */
-
-static const struct {
-    int error;
-    enum code code;
-    const char *text;
-} lmdb_faults[] = {
-    {EIO, CODE_READ_ONLY, "the disk is full or fails"}, /* LMDB makes this of a write that was cut short */
-    {ENOSPC, CODE_READ_ONLY, "the disk is full"},
-    {EDQUOT, CODE_READ_ONLY, "the disk quota is used up"},
-    {EROFS, CODE_READ_ONLY, "the file system is read-only"},
-    {MDB_MAP_FULL, CODE_READ_ONLY, "the store is as large as its file system was at the start; restart ensignd"},
-    {MDB_PANIC, CODE_IO, "LMDB stopped when it could not write its meta page; restart ensignd"},
-    {ENOMEM, CODE_NO_MEMORY, "out of memory"},
-    {MDB_INVALID, CODE_DAMAGED, "data.mdb is not an LMDB environment" RESTORE},
-    {MDB_VERSION_MISMATCH, CODE_DAMAGED, "data.mdb was written by an LMDB of another format"},
-    {MDB_CORRUPTED, CODE_DAMAGED, "data.mdb is damaged" RESTORE},
-    {MDB_PAGE_NOTFOUND, CODE_DAMAGED, "data.mdb is damaged and points to a page that it does not have" RESTORE},
-    {MDB_CURSOR_FULL, CODE_DAMAGED, "data.mdb is damaged, its tree has no end" RESTORE},
-    {MDB_INCOMPATIBLE, CODE_DAMAGED, "data.mdb is not a store of ensign"},
-};
-
-/* OK when error is 0. */
-static enum err lmdb_check(const struct store *store, int error, const char *what, struct fault *f)
-{
-    if (error == 0)
-        return OK;
-    for (size_t i = 0; i < ARRAY_SIZE(lmdb_faults); i++)
-        if (lmdb_faults[i].error == error)
-            return fault_set(f, lmdb_faults[i].code, "cannot %s the store %s: %s", what, store->path,
-                             lmdb_faults[i].text);
-    return fault_set(f, CODE_IO, "cannot %s the store %s: %s", what, store->path, mdb_strerror(error));
 }
 
 /* ---- rows ---- */
@@ -149,7 +74,7 @@ static enum err row_read(struct span key, const MDB_val *stored, struct row *ret
     if (whole)
         row_checksum(key, revision, in.rest, expected);
     if (!whole || memcmp(sum, expected, sizeof sum) != 0)
-        return fault_set(f, CODE_DAMAGED, "a stored row fails its checksum" RESTORE);
+        return fault_set(f, CODE_DAMAGED, "a stored row fails its checksum: restore the state folder from a backup");
     *ret_row = (struct row){revision, in.rest};
     return OK;
 }
@@ -190,182 +115,54 @@ static enum err key_check(struct span key, struct fault *f)
     return OK;
 }
 
-/* ---- room on the disk ---- */
+/* ---- the tree ---- */
 
-static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+static enum err fault_tree(const struct store *store, const char *what, struct fault *f)
 {
-    return value < low ? low : value > high ? high : value;
+    return fault_set(f, CODE_DAMAGED, "the store %s is damaged: %s: restore the state folder from a backup",
+                     store->path, what);
 }
 
-void store_usage(struct store *store, struct store_usage *ret_usage)
+/* The row under the cursor is what a search for its key finds, and comes after the row before. */
+static enum err place_verify(const struct store *store, MDB_txn *txn, const MDB_val *key, const MDB_val *stored,
+                             struct span before, struct fault *f)
 {
-    MDB_envinfo info;
-    MDB_stat stat;
-    mdb_env_info(store->env, &info);
-    mdb_env_stat(store->env, &stat);
-    ret_usage->used_bytes = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
-    ret_usage->size_bytes = info.me_mapsize;
-}
-
-static ssize_t pid_write(int lock)
-{
-    char pid[PID_TEXT_SIZE];
-    int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    return pwrite(lock, pid, (size_t)size, 0);
-}
-
-/* Extends the file to `wanted` bytes, or to `needed` when the disk has no more. */
-static enum err file_grow(const struct store *store, int file, uint64_t size, uint64_t needed, uint64_t wanted,
-                          uint64_t free_bytes, struct fault *f)
-{
-    uint64_t target = wanted - size <= free_bytes ? wanted : needed;
-    if (target - size > free_bytes)
-        return fault_set(f, CODE_READ_ONLY,
-                         "the disk of the store %s is full: %llu bytes are free, the next commit may need %llu",
-                         store->path, (unsigned long long)free_bytes, (unsigned long long)(needed - size));
-    errno = posix_fallocate(file, (off_t)size, (off_t)(target - size));
-    return errno == 0 ? OK : fault_errno(f, "cannot allocate disk space for the store %s", store->path);
-}
-
-/* Room for any usual commit and for one of `more` bytes is allocated in the file, or it is now. */
-static enum err room_ensure_locked(struct store *store, uint64_t more, struct fault *f)
-{
-    int file;
-    struct stat status;
-    struct statvfs disk;
-    if (mdb_env_get_fd(store->env, &file) != 0 || fstat(file, &status) != 0 || fstatvfs(file, &disk) != 0)
-        return fault_errno(f, "cannot examine the file of the store %s", store->path);
-    if (disk.f_flag & ST_RDONLY)
-        return fault_set(f, CODE_READ_ONLY, "the file system of the store %s is read-only", store->path);
-    struct store_usage usage;
-    store_usage(store, &usage);
-    uint64_t used = usage.used_bytes, size = (uint64_t)status.st_size;
-    uint64_t room = clamp(used, ROOM_MIN, ROOM_MAX);
-    uint64_t needed = used + (more > room ? more : room);
-    uint64_t wanted = needed + clamp(used, ROOM_MIN, GROWTH_MAX);
-    if (needed > usage.size_bytes)
-        return lmdb_check(store, MDB_MAP_FULL, "write to", f);
-    if (needed <= size)
-        return OK;
-    return file_grow(store, file, size, needed, wanted, (uint64_t)disk.f_bavail * disk.f_frsize, f);
-}
-
-/* Writes what is in the folder's lock file again: statvfs() does not tell that a kernel has given up on a disk. */
-static enum err disk_probe(struct store *store, struct fault *f)
-{
-    if (pid_write(store->folder_lock) < 0 || fdatasync(store->folder_lock) != 0)
-        return lmdb_check(store, errno, "write to", f);
-    store->suspect = false;
+    MDB_val name = *key, found;
+    if (before.size && span_compare(before, val_span(key)) >= 0)
+        return fault_tree(store, "its rows are not in order", f);
+    if (mdb_get(txn, store->rows, &name, &found) != 0 || found.mv_data != stored->mv_data)
+        return fault_tree(store, "a row is not found by its key", f);
     return OK;
 }
 
-static enum err room_ensure(struct store *store, uint64_t more, struct fault *f)
+/* LMDB counts its rows apart from its tree, which has no checksums and whose damage can hide some. values: check
+ * those, too. */
+static enum err tree_verify(const struct store *store, MDB_txn *txn, bool values, uint64_t *ret_rows, struct fault *f)
 {
-    if (store->suspect)
-        TRY(disk_probe(store, f));
-    pthread_mutex_lock(&store->growing);
-    enum err err = room_ensure_locked(store, more, f);
-    pthread_mutex_unlock(&store->growing);
-    return err;
-}
-
-enum err store_check_writable(struct store *store, struct fault *f)
-{
-    if (store->stopped)
-        return lmdb_check(store, MDB_PANIC, "write to", f);
-    return room_ensure(store, 0, f);
+    CLEANUP(MDB_cursor_auto) MDB_cursor *cursor = NULL;
+    MDB_stat stat;
+    MDB_val key, stored;
+    struct row row;
+    struct span before = {NULL, 0};
+    uint64_t rows = 0;
+    TRY(lmdb_check(store, mdb_stat(txn, store->rows, &stat), "read", f));
+    TRY(lmdb_check(store, mdb_cursor_open(txn, store->rows, &cursor), "read", f));
+    int error = mdb_cursor_get(cursor, &key, &stored, MDB_FIRST);
+    for (; error == 0 && rows <= stat.ms_entries; rows++) {
+        TRY(place_verify(store, txn, &key, &stored, before, f));
+        if (values)
+            TRY(row_read(val_span(&key), &stored, &row, f));
+        before = val_span(&key);
+        error = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
+    }
+    TRY(lmdb_check(store, error == MDB_NOTFOUND ? 0 : error, "read", f));
+    if (rows != stat.ms_entries)
+        return fault_tree(store, "it does not have as many rows as it counts", f);
+    *ret_rows = rows;
+    return OK;
 }
 
 /* ---- opening ---- */
-
-/* Says who holds the lock, as far as its holder has written it. */
-static enum err lock_conflict(int lock, const char *path, struct fault *f)
-{
-    char pid[PID_TEXT_SIZE] = {0};
-    if (pread(lock, pid, sizeof pid - 1, 0) <= 0)
-        return fault_set(f, CODE_CONFLICT, "another ensignd uses this folder: %s", path);
-    pid[strcspn(pid, "\n")] = '\0';
-    return fault_set(f, CODE_CONFLICT, "another ensignd (pid %s) uses this folder: %s", pid, path);
-}
-
-/* LMDB's own lock file lets several processes write in turns; ours lets one in. */
-static enum err folder_lock(struct store *store, int folder, struct fault *f)
-{
-    int lock = openat(folder, FOLDER_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
-    if ((store->folder_lock = lock) < 0)
-        return fault_errno(f, "cannot open the lock file in %s", store->path);
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? lock_conflict(lock, store->path, f)
-                                    : fault_errno(f, "cannot lock %s", store->path);
-    if (ftruncate(lock, 0) != 0)
-        return fault_errno(f, "cannot write the lock file in %s", store->path);
-    pid_write(lock); /* only for a message: on a full disk it stays empty */
-    return OK;
-}
-
-/* LMDB maps its lock file: a page of it that a full disk cannot hold would be a SIGBUS. */
-static enum err readers_allocate(int folder, const char *path, struct fault *f)
-{
-    CLEANUP(descriptor_auto)
-    int file = openat(folder, LMDB_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
-    if (file < 0)
-        return fault_errno(f, "cannot open LMDB's lock file in %s", path);
-    errno = posix_fallocate(file, 0, (off_t)(READERS_MAX + 1) * READER_SIZE);
-    return errno == 0 ? OK : fault_errno(f, "cannot allocate LMDB's lock file in %s", path);
-}
-
-static enum err data_exists(int folder, const char *path, struct fault *f)
-{
-    struct stat status;
-    if (fstatat(folder, DATA_FILE, &status, 0) != 0)
-        return errno == ENOENT ? fault_set(f, CODE_NOT_FOUND, "there is no store in %s", path)
-                               : fault_errno(f, "cannot examine %s in %s", DATA_FILE, path);
-    if (status.st_size == 0)
-        return fault_set(f, CODE_DAMAGED, "the store %s: %s is empty" RESTORE, path, DATA_FILE);
-    return OK;
-}
-
-/* As large as the file system, so that the disk is full before the map is. */
-static enum err map_size(const char *path, size_t *ret_bytes, struct fault *f)
-{
-    struct statvfs disk;
-    if (statvfs(path, &disk) != 0)
-        return fault_errno(f, "cannot examine the file system of %s", path);
-    uint64_t total = (uint64_t)disk.f_blocks * disk.f_frsize;
-    *ret_bytes = (size_t)((total / MAP_UNIT + 1) * MAP_UNIT);
-    return OK;
-}
-
-/* Not MDB_NOMEMINIT: it would put what was on the heap into the gaps of the file, and it gains nothing measurable. */
-static enum err env_open(struct store *store, const struct store_lmdb_options *options, struct fault *f)
-{
-    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->unsafe_no_sync ? MDB_NOSYNC : 0);
-    size_t bytes = options->map_bytes;
-    if (bytes == 0)
-        TRY(map_size(store->path, &bytes, f));
-    TRY(lmdb_check(store, mdb_env_create(&store->env), "open", f));
-    TRY(lmdb_check(store, mdb_env_set_maxreaders(store->env, READERS_MAX), "open", f));
-    TRY(lmdb_check(store, mdb_env_set_maxdbs(store->env, 1), "open", f));
-    TRY(lmdb_check(store, mdb_env_set_mapsize(store->env, bytes), "open", f));
-    TRY(lmdb_check(store, mdb_env_open(store->env, store->path, flags, FILE_MODE), "open", f));
-    return lmdb_check(store, mdb_reader_check(store->env, NULL), "open", f);
-}
-
-/* LMDB would crash when it reads a page that is not in the file. Room is allocated before each commit, so that the file
- * is never shorter than its pages. */
-static enum err file_check(struct store *store, struct fault *f)
-{
-    int file;
-    struct stat status;
-    struct store_usage usage;
-    if (mdb_env_get_fd(store->env, &file) != 0 || fstat(file, &status) != 0)
-        return fault_errno(f, "cannot examine the file of the store %s", store->path);
-    store_usage(store, &usage);
-    if ((uint64_t)status.st_size < usage.used_bytes)
-        return fault_set(f, CODE_DAMAGED, "the store %s: %s has %llu bytes of %llu" RESTORE, store->path, DATA_FILE,
-                         (unsigned long long)status.st_size, (unsigned long long)usage.used_bytes);
-    return OK;
-}
 
 static enum err header_write(const struct store *store, MDB_txn *txn, uint64_t revision, struct fault *f)
 {
@@ -389,8 +186,23 @@ static enum err header_read(const struct store *store, MDB_txn *txn, uint64_t *r
     return OK;
 }
 
+/* A transaction holds the map where it is: a local `held` with CLEANUP(mapping_release) comes
+ * before it, so that it ends first. */
+static struct store *mapping_hold(struct store *store)
+{
+    pthread_rwlock_rdlock(&store->mapping);
+    return store;
+}
+
+static void mapping_release(struct store **held)
+{
+    pthread_rwlock_unlock(&(*held)->mapping);
+}
+
 static enum err transaction_begin(struct store *store, unsigned flags, MDB_txn **ret_txn, struct fault *f)
 {
+    if (store->stopped && !store->read_only)
+        return lmdb_check(store, MDB_PANIC, "use", f);
     int error = mdb_txn_begin(store->env, NULL, flags, ret_txn);
     store->stopped |= error == MDB_PANIC;
     return lmdb_check(store, error, flags & MDB_RDONLY ? "read" : "write to", f);
@@ -408,16 +220,23 @@ static enum err databases_open(struct store *store, MDB_txn *txn, unsigned flags
     return lmdb_check(store, error == MDB_NOTFOUND ? MDB_INCOMPATIBLE : error, "open", f);
 }
 
-static enum err store_create(struct store *store, int folder, struct fault *f)
+static enum err store_create(struct store *store, struct fault *f)
 {
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
-    if (fsync(folder) != 0) /* the names of the new files */
-        return fault_errno(f, "cannot write the folder %s", store->path);
-    TRY(room_ensure(store, 0, f));
+    TRY(store_room_ensure(store, 0, f));
     TRY(transaction_begin(store, 0, &txn, f));
     TRY(databases_open(store, txn, MDB_CREATE, f));
     TRY(header_write(store, txn, 1, f));
     return lmdb_check(store, mdb_txn_commit(TAKE(txn)), "write to", f);
+}
+
+/* A row that is damaged is told when it is read; one that is hidden would never be. */
+static enum err start_verify(const struct store *store, MDB_txn *txn, struct fault *f)
+{
+    MDB_stat stat;
+    uint64_t rows = 0;
+    TRY(lmdb_check(store, mdb_stat(txn, store->rows, &stat), "open", f));
+    return stat.ms_entries <= ROWS_VERIFIED_MAX ? tree_verify(store, txn, false, &rows, f) : OK;
 }
 
 static enum err store_load(struct store *store, struct fault *f)
@@ -427,23 +246,19 @@ static enum err store_load(struct store *store, struct fault *f)
     TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
     TRY(databases_open(store, txn, 0, f));
     TRY(header_read(store, txn, &revision, f));
+    TRY(start_verify(store, txn, f));
     return lmdb_check(store, mdb_txn_commit(TAKE(txn)), "open", f); /* an abort would close the databases again */
 }
 
-static enum err store_open_folder(struct store *store, const struct store_lmdb_options *options, struct fault *f)
+/* Whoever replaces the map must not wait for ever for a pause between readers. */
+static void locks_init(struct store *store)
 {
-    CLEANUP(descriptor_auto) int folder = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return fault_errno(f, "cannot open the folder %s", store->path);
-    if (!options->create)
-        TRY(data_exists(folder, store->path, f));
-    TRY(folder_lock(store, folder, f));
-    TRY(readers_allocate(folder, store->path, f));
-    TRY(env_open(store, options, f));
-    TRY(file_check(store, f));
-    MDB_stat stat;
-    TRY(lmdb_check(store, mdb_env_stat(store->env, &stat), "open", f));
-    return options->create && stat.ms_entries == 0 ? store_create(store, folder, f) : store_load(store, f);
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&store->mapping, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    pthread_mutex_init(&store->growing, NULL);
 }
 
 enum err store_lmdb_open_with(const char *path, const struct store_lmdb_options *options, struct store **ret_store,
@@ -453,11 +268,14 @@ enum err store_lmdb_open_with(const char *path, const struct store_lmdb_options 
     if (!store)
         return fault_no_memory(f);
     store->folder_lock = -1;
-    pthread_mutex_init(&store->growing, NULL);
+    locks_init(store);
     store->path = strdup(path);
     if (!store->path)
         return fault_no_memory(f);
-    TRY(store_open_folder(store, options, f));
+    TRY(store_files_open(store, options, f));
+    MDB_stat stat;
+    TRY(lmdb_check(store, mdb_env_stat(store->env, &stat), "open", f));
+    TRY(options->create && stat.ms_entries == 0 ? store_create(store, f) : store_load(store, f));
     *ret_store = TAKE(store);
     return OK;
 }
@@ -471,10 +289,9 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
-    if (store->env)
-        mdb_env_close(store->env);
-    descriptor_auto(&store->folder_lock);
+    store_files_close(store);
     pthread_mutex_destroy(&store->growing);
+    pthread_rwlock_destroy(&store->mapping);
     free(store->path);
     free(store);
 }
@@ -484,6 +301,7 @@ void store_close(struct store *store)
 enum err store_get(struct store *store, struct span key, struct bytes *ret_value, uint64_t *ret_revision,
                    struct fault *f)
 {
+    CLEANUP(mapping_release) __attribute__((unused)) struct store *held = mapping_hold(store);
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
     struct row row = {0};
     TRY(key_check(key, f));
@@ -527,6 +345,14 @@ enum err store_scan(struct store *store, struct span from, struct span to, bool 
         error = mdb_cursor_get(cursor, &key, &stored, backwards ? MDB_PREV : MDB_NEXT);
     }
     return lmdb_check(store, error == MDB_NOTFOUND ? 0 : error, "read", f);
+}
+
+enum err store_verify(struct store *store, uint64_t *ret_rows, struct fault *f)
+{
+    CLEANUP(mapping_release) __attribute__((unused)) struct store *held = mapping_hold(store);
+    CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
+    TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
+    return tree_verify(store, txn, true, ret_rows, f);
 }
 
 /* ---- writing ---- */
@@ -591,7 +417,8 @@ enum err store_commit(struct store *store, const struct expectation *expectation
     MDB_txn *txn;
     uint64_t bytes = 0;
     TRY(writes_check(writes, writes_count, &bytes, f));
-    TRY(room_ensure(store, bytes, f));
+    TRY(store_room_ensure(store, bytes, f));
+    CLEANUP(mapping_release) __attribute__((unused)) struct store *held = mapping_hold(store);
     TRY(transaction_begin(store, 0, &txn, f));
     enum err err = batch_apply(store, txn, expectations, expectations_count, writes, writes_count, f);
     if (err == ERR_IO)

@@ -367,7 +367,7 @@ static enum verdict flip_judge(const char *path, int file, uint8_t *data, size_t
     return verdict;
 }
 
-static void no_flip_makes_a_wrong_value(void **state)
+static void no_flip_makes_a_wrong_value_or_hides_one(void **state)
 {
     (void)state;
     struct place place;
@@ -389,7 +389,7 @@ static void no_flip_makes_a_wrong_value(void **state)
     assert_int_equal(child_judge(place.path), UNAFFECTED); /* control: all flips were undone */
     for (size_t i = UNAFFECTED; i < VERDICTS; i++)
         print_message("%5u flips: %s\n", verdicts[i], verdict_names[i]);
-    assert_int_equal(verdicts[WRONG], 0);
+    assert_int_equal(verdicts[WRONG] + verdicts[MISSING], 0);
     assert_true(verdicts[DAMAGED] > 0);
     place_remove(&place);
 }
@@ -399,7 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_that_are_no_store_are_refused),
         cmocka_unit_test(a_damaged_row_is_told_and_can_be_replaced),
-        cmocka_unit_test(no_flip_makes_a_wrong_value),
+        cmocka_unit_test(no_flip_makes_a_wrong_value_or_hides_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

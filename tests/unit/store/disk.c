@@ -208,9 +208,11 @@ static void a_disk_that_is_full_in_mid_commit_is_told(void **state)
     tmpfs_remove(folder);
 }
 
-static void a_full_map_is_told(void **state)
+/* As when the file system under a running store is extended. */
+static void a_full_map_grows(void **state)
 {
     (void)state;
+    enum { ROWS = 1000 };
     struct place place;
     struct fault f = {0};
     struct store_usage usage;
@@ -218,16 +220,16 @@ static void a_full_map_is_told(void **state)
     place_close(&place);
     const struct store_lmdb_options small = {.map_bytes = 4 << 20};
     assert_int_equal(store_lmdb_open_with(place.path, &small, &place.store, &f), OK);
-    int refused = fill(place.store, 0);
-    assert_true(refused > 10);
-    assert_int_equal(check_writable(place.store), CODE_READ_ONLY);
-    assert_rows(place.store, refused);
     store_usage(place.store, &usage);
     assert_int_equal(usage.size_bytes, 4 << 20);
-
-    place_reopen(&place); /* with a map for the whole disk */
-    assert_rows(place.store, refused);
-    assert_int_equal(put_number(place.store, refused), CODE_NONE);
+    for (int number = 0; number < ROWS; number++)
+        assert_int_equal(put_number(place.store, number), CODE_NONE);
+    assert_rows(place.store, ROWS);
+    store_usage(place.store, &usage);
+    assert_true(usage.used_bytes > 4 << 20);
+    assert_true(usage.size_bytes > usage.used_bytes && usage.limit_bytes > usage.used_bytes);
+    place_reopen(&place);
+    assert_rows(place.store, ROWS);
     place_remove(&place);
 }
 
@@ -263,18 +265,46 @@ static void a_disk_that_takes_no_writes_is_told(void **state)
     }
 }
 
-static void a_read_only_disk_is_told_at_the_start(void **state)
+static void a_read_only_disk_is_read(void **state)
 {
     (void)state;
     char folder[] = P_tmpdir "/ensign-disk-XXXXXX";
     if (!tmpfs_make(folder, "size=8m"))
         skip();
     struct fault f = {0};
-    struct store *store = open_in(folder);
+    struct store *store = open_in(folder), *second = NULL;
+    assert_int_equal(put_number(store, 0), CODE_NONE);
     store_close(store);
-    store = NULL;
     assert_int_equal(mount("none", folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
-    assert_int_equal(store_lmdb_open(folder, false, &store, &f), ERR_IO);
+    assert_int_equal(store_lmdb_open(folder, false, &store, &f), OK);
+    assert_int_equal(store_lmdb_open(folder, false, &second, &f), ERR_CONFLICT);
+    for (int attempt = 0; attempt < 3; attempt++) {
+        assert_int_equal(put_number(store, 1), CODE_READ_ONLY);
+        assert_int_equal(check_writable(store), CODE_READ_ONLY);
+        assert_rows(store, 1);
+        assert_false(store_stopped(store));
+    }
+    assert_int_equal(mount("none", folder, NULL, MS_REMOUNT, NULL), 0);
+    assert_int_equal(check_writable(store), CODE_READ_ONLY); /* this time because it is to be opened again */
+    assert_true(store_stopped(store));
+    assert_rows(store, 1);
+    store_close(store);
+    store = open_in(folder);
+    assert_false(store_stopped(store));
+    assert_int_equal(put_number(store, 1), CODE_NONE);
+    store_close(store);
+    tmpfs_remove(folder);
+}
+
+static void no_store_is_made_on_a_read_only_disk(void **state)
+{
+    (void)state;
+    char folder[] = P_tmpdir "/ensign-disk-XXXXXX";
+    if (!tmpfs_make(folder, "size=8m,ro"))
+        skip();
+    struct fault f = {0};
+    struct store *store = NULL;
+    assert_int_equal(store_lmdb_open(folder, true, &store, &f), ERR_IO);
     assert_int_equal(f.code, CODE_READ_ONLY);
     assert_null(store);
     tmpfs_remove(folder);
@@ -288,9 +318,10 @@ int main(void)
         cmocka_unit_test(a_full_ext4_is_told),
         cmocka_unit_test(too_little_space_for_a_store),
         cmocka_unit_test(a_disk_that_is_full_in_mid_commit_is_told),
-        cmocka_unit_test(a_full_map_is_told),
+        cmocka_unit_test(a_full_map_grows),
         cmocka_unit_test(a_disk_that_takes_no_writes_is_told),
-        cmocka_unit_test(a_read_only_disk_is_told_at_the_start),
+        cmocka_unit_test(a_read_only_disk_is_read),
+        cmocka_unit_test(no_store_is_made_on_a_read_only_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
