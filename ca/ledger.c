@@ -351,7 +351,7 @@ static enum err frontier_verify(struct store *store, const struct merkle_frontie
     return OK;
 }
 
-static enum err frontier_load(struct store *store, struct merkle_frontier *ret_frontier, struct fault *f)
+enum err ledger_frontier_stored(struct store *store, struct merkle_frontier *ret_frontier, struct fault *f)
 {
     AUTO(bytes) row = {0};
     TRY(meta_get(store, "log", &row, f));
@@ -367,7 +367,7 @@ enum err ledger_open(struct store *store, struct signer *signer, struct clock *c
                      void *context, struct ledger **ret_ledger, struct fault *f)
 {
     struct merkle_frontier frontier;
-    TRY(frontier_load(store, &frontier, f));
+    TRY(ledger_frontier_stored(store, &frontier, f));
     TRY(frontier_verify(store, &frontier, f));
     struct ledger *ledger = calloc(1, sizeof *ledger);
     if (!ledger)

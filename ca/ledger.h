@@ -86,6 +86,9 @@ void ledger_close(struct ledger *ledger);
  * ERR_DENIED    the signer refused the draft */
 MUST_USE enum err ledger_commit(struct ledger *ledger, struct change *change, struct fault *f);
 
+/* The tree that the store has; its size is 0 when nothing was logged. */
+MUST_USE enum err ledger_frontier_stored(struct store *store, struct merkle_frontier *ret_frontier, struct fault *f);
+
 /* The tree that is durable now. */
 void ledger_frontier(struct ledger *ledger, struct merkle_frontier *ret_frontier);
 

@@ -108,6 +108,7 @@ static void *receiver_run(void *argument)
 
     pthread_mutex_lock(&signer->lock);
     channel->up = false;
+    shutdown(channel->fd, SHUT_RDWR); /* a signer that nobody hears ends, and another one is started */
     while (channel->waiting)
         call_end(channel->waiting);
     channel_release(channel);

@@ -10,6 +10,7 @@
 #include "ca/index.h"
 #include "server/init.h"
 #include "server/supervisor.h"
+#include "server/verify.h"
 
 static const char help[] =
     "ensignd: a certificate authority for Kubernetes clusters.\n"
@@ -20,6 +21,8 @@ static const char help[] =
     "      Runs the service until SIGTERM.\n"
     "  ensignd reindex --config FILE\n"
     "      Makes the search indexes again, while the service is stopped.\n"
+    "  ensignd verify --config FILE\n"
+    "      Holds the whole database against itself, while the service is stopped.\n"
     "\n"
     "Options of init:\n"
     "  --state DIR            the new state folder; absent or empty\n"
@@ -151,11 +154,11 @@ static enum err command_run(const struct arguments *arguments, struct fault *f)
     return supervisor_run(&config, f);
 }
 
-static enum err index_remake(const char *state, struct fault *f)
+static enum err index_remake(const struct config *config, struct fault *f)
 {
     struct store *store = NULL;
     uint64_t certificates = 0;
-    TRY(store_lmdb_open(state, false, &store, f));
+    TRY(store_lmdb_open(config->state, false, &store, f));
     enum err err = index_rebuild(store, &certificates, f);
     store_close(store);
     if (err == OK)
@@ -163,21 +166,33 @@ static enum err index_remake(const char *state, struct fault *f)
     return err;
 }
 
-static enum err command_reindex(const struct arguments *arguments, struct fault *f)
+/* Runs while the service is stopped. */
+static enum err command_offline(const struct arguments *arguments,
+                                enum err (*run)(const struct config *config, struct fault *f), struct fault *f)
 {
     struct config config;
     int lock;
     TRY(config_take(arguments, &config, f));
     TRY(state_lock(config.state, &lock, f));
-    enum err err = index_remake(config.state, f);
+    enum err err = run(&config, f);
     close(lock);
     return err;
+}
+
+static enum err command_reindex(const struct arguments *arguments, struct fault *f)
+{
+    return command_offline(arguments, index_remake, f);
+}
+
+static enum err command_verify(const struct arguments *arguments, struct fault *f)
+{
+    return command_offline(arguments, verify_run, f);
 }
 
 static const struct command {
     const char *name;
     enum err (*run)(const struct arguments *arguments, struct fault *f);
-} commands[] = {{"init", command_init}, {"reindex", command_reindex}};
+} commands[] = {{"init", command_init}, {"reindex", command_reindex}, {"verify", command_verify}};
 
 /* Without a command the service runs. */
 static enum err command_dispatch(int count, char **texts, struct fault *f)

@@ -21,7 +21,9 @@ enum {
     DRAIN_SECONDS = 20,
     RENEWAL_RETRY_SECONDS = 60,
     RENEWAL_LOOK_SECONDS = 3600, /* clocks jump: the certificate's end is looked at this often anyway, */
-    CLOCK_LOOK_SECONDS = 5,      /* and the clock itself this often, to say so in the log */
+    LOOK_SECONDS = 5,            /* and at the clock itself and the store's room this often, to say so in the log */
+    NEARLY_FULL_PERCENT = 80,    /* of what the store's disk can hold: told once, and again when it was below this: */
+    NOT_FULL_PERCENT = 75,
 };
 
 struct server {
@@ -33,7 +35,7 @@ struct server {
     pthread_cond_t changed;
     bool look, stopping;  /* under the mutex */
     int64_t renewal_time; /* these are the renewer's own, once it runs */
-    bool clock_untrusted;
+    bool clock_untrusted, nearly_full;
 };
 
 /* ---- the log ---- */
@@ -126,9 +128,27 @@ static void answer_observe(struct app *app, const struct http_request *request, 
         parts_restart(app);
 }
 
-/* ---- the clock ---- */
+/* ---- what the log says once when it begins, and once when it ends ---- */
 
-/* Says once that it is not trusted any more, and that it is again. */
+/* How full the store is. */
+static void usage_look(struct server *server)
+{
+    struct store_usage usage;
+    store_usage(server->app.ca->store, &usage);
+    uint64_t percent = server->nearly_full ? NOT_FULL_PERCENT : NEARLY_FULL_PERCENT;
+    bool now = usage.used_bytes * 100 >= usage.limit_bytes * percent;
+    if (now == server->nearly_full)
+        return;
+    server->nearly_full = now;
+    struct bytes line = {0};
+    log_begin(&line, now ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+              now ? "the store is nearly full: make room on its disk" : "the store has room again");
+    log_number(&line, "used_bytes", (int64_t)usage.used_bytes);
+    log_number(&line, "limit_bytes", (int64_t)usage.limit_bytes);
+    log_end(&line);
+}
+
+/* Whether the clock is trusted. */
 static void clock_look(struct server *server)
 {
     struct moment now;
@@ -200,7 +220,8 @@ static bool renewal_wait(struct server *server)
     pthread_mutex_lock(&server->mutex);
     while (!server->look && !server->stopping && clock_milliseconds() < end) {
         clock_look(server);
-        until.tv_sec += CLOCK_LOOK_SECONDS;
+        usage_look(server);
+        until.tv_sec += LOOK_SECONDS;
         pthread_cond_clockwait(&server->changed, &server->mutex, CLOCK_MONOTONIC, &until);
     }
     server->look = false;
