@@ -423,6 +423,8 @@ enum err document_parse_json(struct span text, struct document **ret_document, s
     TRY(document_new("", &document, f));
     json_error_t error;
     document->root = json_loadb(text.size ? (const char *)text.data : "", text.size, JSON_REJECT_DUPLICATES, &error);
+    if (!document->root && !error.text[0]) /* jansson has nothing to say when memory runs out */
+        return fault_no_memory(f);
     if (!document->root) {
         /* jansson goes on with " near '…'", which quotes what was sent: perhaps a secret */
         char *quote = strstr(error.text, " near ");

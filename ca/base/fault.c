@@ -119,8 +119,19 @@ void fault_hide_secrets(struct fault *f)
     }
 }
 
+/* A function of OpenSSL's that ran out of memory looks like one that did not like its input. Empties the queue. */
+static bool openssl_out_of_memory(void)
+{
+    bool found = false;
+    for (unsigned long error; (error = ERR_get_error()) != 0;)
+        found |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+    return found;
+}
+
 static enum err fault_fill(struct fault *f, enum code code, const char *format, va_list arguments)
 {
+    if (code_err(code) == ERR_INPUT && openssl_out_of_memory())
+        return fault_no_memory(f);
     f->code = code;
     vsnprintf(f->text, sizeof f->text, format, arguments);
     text_clean(f->text);
@@ -186,13 +197,15 @@ enum err fault_errno(struct fault *f, const char *format, ...)
 enum err fault_openssl(struct fault *f, const char *what)
 {
     enum err err = fault_set(f, CODE_CRYPTO, "%s", what);
+    bool out_of_memory = false;
     unsigned long error;
     while ((error = ERR_get_error()) != 0) {
         char text[160];
         ERR_error_string_n(error, text, sizeof text);
         text_append(f, ": ", text);
+        out_of_memory |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
     }
-    return err;
+    return out_of_memory ? fault_no_memory(f) : err;
 }
 
 enum err fault_no_memory(struct fault *f)

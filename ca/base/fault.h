@@ -99,7 +99,8 @@ MUST_USE enum err fault_if_reasons(struct fault *f, enum code code, const char *
 /* Adds ": <strerror(errno)>" to a text of CODE_IO (CODE_READ_ONLY on ENOSPC, EDQUOT, EROFS). */
 MUST_USE enum err fault_errno(struct fault *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* CODE_CRYPTO with OpenSSL's queue of errors, which is emptied. */
+/* CODE_CRYPTO with OpenSSL's queue of errors, which is emptied. When OpenSSL ran out of memory, this and each fault of
+ * the class ERR_INPUT becomes CODE_NO_MEMORY: it was not the input. */
 MUST_USE enum err fault_openssl(struct fault *f, const char *what);
 
 MUST_USE enum err fault_no_memory(struct fault *f);

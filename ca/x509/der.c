@@ -1,7 +1,6 @@
 #include "ca/x509/der.h"
 
 #include <limits.h>
-#include <openssl/err.h>
 #include <openssl/x509.h>
 #include <string.h>
 
@@ -18,8 +17,7 @@ void *der_decode(struct span der, const ASN1_ITEM *item)
     if (same)
         return value;
     ASN1_item_free(value, item);
-    ERR_clear_error();
-    return NULL;
+    return NULL; /* fault_set() tells from OpenSSL's queue of errors whether that was for want of memory */
 }
 
 void *der_new(const ASN1_ITEM *item)

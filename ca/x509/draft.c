@@ -1,6 +1,5 @@
 #include "ca/x509/draft.h"
 
-#include <openssl/err.h>
 #include <sodium.h>
 #include <string.h>
 #include <time.h>
@@ -281,7 +280,6 @@ static enum err draft_read(struct span der, struct draft *draft, struct fault *f
     TRY(distinguished_name_decode(der_locate(der, tbs->subject), &draft->content.subject, f));
     usages_read(tbs->extensions, &draft->content);
     key_identifiers_read(tbs->extensions, draft);
-    ERR_clear_error(); /* of extensions that did not parse */
     return names_read(tbs->extensions, &draft->content.names, f);
 }
 

@@ -196,7 +196,10 @@ static enum err point_judge(enum key_algorithm algorithm, struct span point, EVP
     if (point.size != 1 + 2 * coordinate || point.data[0] != 4)
         return fault_set(f, CODE_MALFORMED_CSR, "not an uncompressed point of the curve %s (RFC 5480 §2.2)",
                          algorithms[algorithm].curve);
-    if (ret_evp && ec_evp(algorithm, point, ret_evp, f) != OK)
+    enum err err = ret_evp ? ec_evp(algorithm, point, ret_evp, f) : OK;
+    if (err == ERR_NOMEM)
+        return err;
+    if (err != OK)
         return fault_set(f, CODE_WEAK_KEY, "the public key is not a point on the curve %s",
                          algorithms[algorithm].curve);
     return OK;
@@ -337,7 +340,6 @@ static enum err evp_verify(EVP_PKEY *evp, enum key_algorithm key, const struct s
     if (EVP_DigestVerify(context, object->signature.data, object->signature.size, object->body.data,
                          object->body.size) == 1)
         return OK;
-    ERR_clear_error();
     return fault_set(f, CODE_PROOF_OF_POSSESSION, "the signature does not verify under the public key");
 }
 
@@ -368,8 +370,8 @@ enum err key_sign(EVP_PKEY *key, enum key_algorithm algorithm, struct span data,
     size_t size = sizeof signature;
     CLEANUP(EVP_MD_CTX_auto) EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (!context || EVP_DigestSignInit(context, NULL, signature_digest(algorithm), NULL, key) != 1 ||
-        EVP_DigestSign(context, signature, &size, data.data, data.size) != 1)
-        return fault_openssl(f, "cannot sign");
+        EVP_DigestSign(context, signature, &size, data.data, data.size) != 1 || size > sizeof signature)
+        return fault_openssl(f, "cannot sign"); /* OpenSSL 3.0 calls ECDSA without memory a success, of 4 GiB */
     return bytes_copy(span(signature, size), ret_signature, f);
 }
 

@@ -190,11 +190,25 @@ static void openssl_errors_are_taken(void **state)
 {
     (void)state;
     struct fault f = {0};
-    ERR_raise(ERR_LIB_ASN1, ERR_R_MALLOC_FAILURE);
+    ERR_raise(ERR_LIB_ASN1, ERR_R_NESTED_ASN1_ERROR);
     assert_int_equal(fault_openssl(&f, "cannot sign"), ERR_CRYPTO);
     assert_says(&f, "cannot sign: error:");
     assert_int_equal(ERR_peek_error(), 0);
     assert_int_equal(fault_no_memory(&f), ERR_NOMEM);
+}
+
+static void want_of_memory_is_no_bad_input(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    ERR_raise(ERR_LIB_ASN1, ERR_R_MALLOC_FAILURE);
+    ERR_raise(ERR_LIB_ASN1, ERR_R_NESTED_ASN1_ERROR);
+    assert_int_equal(fault_set(&f, CODE_MALFORMED_CSR, "not DER"), ERR_NOMEM);
+    assert_int_equal(f.code, CODE_NO_MEMORY);
+    assert_int_equal(fault_set(&f, CODE_MALFORMED_CSR, "not DER"), ERR_INPUT); /* it is said once */
+    ERR_raise(ERR_LIB_ASN1, ERR_R_MALLOC_FAILURE);
+    assert_int_equal(fault_openssl(&f, "cannot sign"), ERR_NOMEM);
+    assert_int_equal(fault_set(&f, CODE_MALFORMED_CSR, "not DER"), ERR_INPUT);
 }
 
 int main(void)
@@ -211,6 +225,7 @@ int main(void)
         cmocka_unit_test(sections_are_kept_whole),
         cmocka_unit_test(errno_chooses_the_code),
         cmocka_unit_test(openssl_errors_are_taken),
+        cmocka_unit_test(want_of_memory_is_no_bad_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
