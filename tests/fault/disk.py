@@ -1,6 +1,7 @@
 """A small ext4 file system in a file, to fill it, to make it fail, or to cut its power."""
 import ctypes
 import fcntl
+import functools
 import os
 import pathlib
 import struct
@@ -12,6 +13,7 @@ EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587d, 2
 CLONE_NEWNS = 0x00020000
 
 
+@functools.cache
 def mounts_private():
     """What is mounted from now on ends with this process, however that is."""
     if os.geteuid() != 0 or ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
@@ -20,18 +22,19 @@ def mounts_private():
 
 
 class Disk:
-    def __init__(self, folder, mebibytes=256):
+    def __init__(self, folder, mebibytes=256, options='errors=continue'):
         mounts_private()
+        self.options = 'loop,' + options
         self.image, self.folder = folder / 'disk.img', folder / 'disk'
         self.folder.mkdir()
         with open(self.image, 'wb') as image:
             image.truncate(mebibytes << 20)
         run('mkfs.ext4', '-q', self.image)
-        if run('mount', '-o', 'loop', self.image, self.folder, check=False).returncode != 0:
+        if run('mount', '-o', self.options, self.image, self.folder, check=False).returncode != 0:
             raise Skipped('mounting is not permitted here')
 
     def mount(self):
-        run('mount', '-o', 'loop', self.image, self.folder)
+        run('mount', '-o', self.options, self.image, self.folder)
 
     def unmount(self):
         """A child that the supervisor started in its last moment may need another one to die."""

@@ -18,7 +18,7 @@ THINK_SECONDS = 0.004
 NODES = ('etcdone', 'etcdtwo', 'etcdthree')
 PROFILES = ('etcd-member', 'etcd-healthcheck-client', 'node-identity')
 GONE = (OSError, http.client.HTTPException)
-REQUESTS = 6
+REQUESTS = 2  # of each node, as a key belongs to one
 
 
 class Load:
@@ -27,7 +27,7 @@ class Load:
     def __init__(self, service, operators=2, nodes=2, admins=1, watchers=1):
         self.service = service
         self.pin = bytes.fromhex(json.loads(service.context_file.read_text())['pin'].removeprefix('sha256:'))
-        self.requests = [der.request(Key()) for _ in range(REQUESTS)]
+        self.requests = {node: [der.request(Key()) for _ in range(REQUESTS)] for node in NODES}
         self.acknowledged, self.tokens, self.clusters = {}, {}, {}
         self.checkpoints, self.refused, self.wrong = set(), {}, []
         self.stopping = threading.Event()
@@ -82,7 +82,8 @@ class Load:
     def operate(self):
         client = Client(self.service, self.service.context_file)
         while not self.stopping.is_set():
-            body = {'profile': 'etcd-member', 'node': random.choice(NODES), 'csr': random.choice(self.requests)}
+            node = random.choice(NODES)
+            body = {'profile': 'etcd-member', 'node': node, 'csr': random.choice(self.requests[node])}
             status, answer = self.ask(client, 'POST', '/v1/clusters/vagrant/certificates', body)
             if status == 201:
                 self.acknowledged[answer['serial']] = answer['certificate']
@@ -91,14 +92,14 @@ class Load:
         """A node that gets no answer asks again, as bootstrap steps do: with the same token and the same request."""
         admin = Client(self.service, self.service.context_file)
         while not self.stopping.is_set():
-            token = Token(self.pin)
-            status, _ = self.ask(admin, 'POST', '/v1/clusters/vagrant/tokens', token.body(random.choice(NODES)))
+            token, node = Token(self.pin), random.choice(NODES)
+            status, _ = self.ask(admin, 'POST', '/v1/clusters/vagrant/tokens', token.body(node))
             if status != 201:
                 continue
             client = Client(self.service, token=token.text())
             self.tokens[token.text()] = answers = {}
             for profile in PROFILES:
-                body = {'profile': profile, 'csr': random.choice(self.requests)}
+                body = {'profile': profile, 'csr': random.choice(self.requests[node])}
                 status, answer = self.insist(client, 'POST', '/v1/clusters/vagrant/certificates', body)
                 if status in (200, 201):
                     answers[profile] = body['csr'], answer['serial'], answer['certificate']

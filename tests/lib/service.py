@@ -57,7 +57,7 @@ def is_running(pid):
 class Service:
     """One ensignd. folder: where to make it (state, seal key); a temporary one when not given."""
 
-    maker = ENSIGND  # the program that makes it; ENSIGND runs it
+    maker = program = ENSIGND  # what makes it, and what runs it
 
     def __init__(self, folder=None, keep=False):
         self.own_folder = folder is None
@@ -76,7 +76,7 @@ class Service:
     def start(self, probe='/readyz'):
         """probe: what answers 200 when it has started: /livez where it cannot be ready"""
         self.log = open(self.folder / 'ensignd.log', 'ab')
-        self.process = subprocess.Popen([ENSIGND, '--config', self.state / 'ensignd.yaml'], stderr=self.log,
+        self.process = subprocess.Popen([self.program, '--config', self.state / 'ensignd.yaml'], stderr=self.log,
                                         stdout=self.log)
         self.wait_ready(probe)
         return self
@@ -157,6 +157,8 @@ class Client:
     """HTTPS with keep-alive; as an identity when a context file is given, else as nobody. Each answer must be as
     server/openapi.yaml describes it."""
 
+    timeout_seconds = 30
+
     def __init__(self, service, context_file=None, token=None):
         self.port, self.token = service.port, token
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -181,7 +183,8 @@ class Client:
             headers.setdefault('Content-Type', 'application/json')
             body = json.dumps(body)
         if not self.connection:
-            self.connection = http.client.HTTPSConnection('127.0.0.1', self.port, context=self.tls, timeout=30)
+            self.connection = http.client.HTTPSConnection('127.0.0.1', self.port, context=self.tls,
+                                                          timeout=self.timeout_seconds)
         try:
             self.connection.request(method, path, body, headers)
             answer = self.connection.getresponse()
