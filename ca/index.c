@@ -27,7 +27,8 @@ struct index {
     pthread_mutex_t lock; /* over what follows */
     pthread_cond_t work;
     bool stopping;
-    struct entry *tail; /* committed, not in the store's indexes yet */
+    struct entry *scratch; /* the writer's */
+    struct entry *tail;    /* committed, not in the store's indexes yet */
     size_t tail_count, tail_capacity;
     uint64_t seen; /* leaves */
     bool blocked;  /* the last batch could not be written: the next attempt waits its time */
@@ -170,8 +171,9 @@ static enum err entries_write(struct store *store, const struct entry *entries, 
 }
 
 /* Writes out up to FLUSH_MAX entries and then lets go of them. */
-static void tail_flush(struct index *index, struct entry *scratch)
+static void tail_flush(struct index *index)
 {
+    struct entry *scratch = index->scratch;
     pthread_mutex_lock(&index->lock);
     size_t count = index->tail_count < FLUSH_MAX ? index->tail_count : FLUSH_MAX;
     uint64_t seen = index->seen;
@@ -213,10 +215,8 @@ static bool writer_wait(struct index *index)
 static void *writer_main(void *context)
 {
     struct index *index = context;
-    struct entry *scratch = calloc(FLUSH_MAX, sizeof *scratch);
-    while (scratch && writer_wait(index))
-        tail_flush(index, scratch);
-    free(scratch);
+    while (writer_wait(index))
+        tail_flush(index);
     return NULL;
 }
 
@@ -254,8 +254,8 @@ enum err entry_load(struct store *store, const uint8_t serial[SERIAL_SIZE], stru
     return certificate_record_unpack(bytes_span(&row), ret_record, f);
 }
 
-/* Indexes the certificates of up to FLUSH_MAX further leaves. *seen is moved; false when there were none left. */
-static enum err catch_up_some(struct store *store, struct index *scratch, uint8_t (*items)[SERIAL_SIZE], uint64_t *seen,
+/* Adds the certificates of up to FLUSH_MAX further leaves to the tail. *seen is moved; false: there were none left. */
+static enum err catch_up_some(struct store *store, struct index *tail, uint8_t (*items)[SERIAL_SIZE], uint64_t *seen,
                               bool *ret_more, struct fault *f)
 {
     AUTO(bytes) from = {0};
@@ -264,30 +264,44 @@ static enum err catch_up_some(struct store *store, struct index *scratch, uint8_
     key_prefix_end('l', &to);
     struct serials serials = {.items = items, .next = *seen};
     TRY(store_scan(store, bytes_span(&from), bytes_span(&to), false, serials_collect, &serials, f));
-    scratch->tail_count = 0;
     for (size_t i = 0; i < serials.count; i++) {
         AUTO(certificate_record) record = {0};
         TRY(entry_load(store, items[i], &record, f));
-        if (tail_add(scratch, &record) != OK)
+        if (tail_add(tail, &record) != OK)
             return fault_no_memory(f);
     }
     *ret_more = serials.next > *seen;
     *seen = serials.next;
-    return *ret_more ? entries_write(store, scratch->tail, scratch->tail_count, *seen, f) : OK;
+    return OK;
 }
 
-static enum err catch_up(struct store *store, uint64_t *seen, uint64_t *ret_certificates, struct fault *f)
+/* Writes the tail, which is then empty. What a full disk does not take stays in it: queries are exact all the same. */
+static enum err catch_up_write(struct store *store, struct index *tail, uint64_t seen, struct fault *f)
 {
-    struct index scratch = {0};
+    enum err err = entries_write(store, tail->tail, tail->tail_count, seen, f);
+    tail->blocked = f->code == CODE_READ_ONLY;
+    tail->tail_count = tail->blocked ? tail->tail_count : 0;
+    if (!tail->blocked)
+        return err;
+    fault_clear(f);
+    return OK;
+}
+
+/* Indexes the certificates of the log from leaf *seen on, which is moved. tail: holds what could not be written. */
+static enum err catch_up(struct store *store, struct index *tail, uint64_t *seen, uint64_t *ret_certificates,
+                         struct fault *f)
+{
     uint8_t(*items)[SERIAL_SIZE] = calloc(FLUSH_MAX, SERIAL_SIZE);
     bool more = items != NULL;
     enum err err = items ? OK : fault_no_memory(f);
     *ret_certificates = 0;
     while (err == OK && more) {
-        err = catch_up_some(store, &scratch, items, seen, &more, f);
-        *ret_certificates += scratch.tail_count;
+        size_t before = tail->tail_count;
+        err = catch_up_some(store, tail, items, seen, &more, f);
+        *ret_certificates += tail->tail_count - before;
+        if (err == OK && more && !tail->blocked)
+            err = catch_up_write(store, tail, *seen, f);
     }
-    free(scratch.tail);
     free(items);
     return err;
 }
@@ -306,21 +320,37 @@ static enum err seen_load(struct store *store, uint64_t *ret_seen, struct fault 
     return unpack_finish(&in, "the progress of the search indexes", f);
 }
 
+/* The keys of what a full disk left in the tail at start: until they are indexed they are claimed. */
+static enum err tail_claim(struct index *index, struct fault *f)
+{
+    for (size_t i = 0; i < index->tail_count; i++) {
+        bool claimed;
+        TRY(key_claim(index->claims, index->tail[i].spki_sha256, index->tail[i].owner, &claimed, f));
+    }
+    return OK;
+}
+
 enum err index_open(struct store *store, struct key_claims *claims, struct index **ret_index, struct fault *f)
 {
-    uint64_t seen = 0, certificates = 0;
-    TRY(seen_load(store, &seen, f));
-    TRY(catch_up(store, &seen, &certificates, f));
+    uint64_t certificates = 0;
     struct index *index = calloc(1, sizeof *index);
     if (!index)
         return fault_no_memory(f);
     index->store = store;
     index->claims = claims;
-    index->seen = seen;
     pthread_mutex_init(&index->lock, NULL);
     pthread_cond_init(&index->work, NULL);
-    *ret_index = index;
-    return OK;
+    index->scratch = calloc(FLUSH_MAX, sizeof *index->scratch);
+    enum err err = index->scratch ? seen_load(store, &index->seen, f) : fault_no_memory(f);
+    if (err == OK)
+        err = catch_up(store, index, &index->seen, &certificates, f);
+    if (err == OK)
+        err = tail_claim(index, f);
+    if (err == OK)
+        *ret_index = index;
+    else
+        index_close(index);
+    return err;
 }
 
 enum err index_start(struct index *index, struct fault *f)
@@ -343,6 +373,7 @@ void index_close(struct index *index)
         pthread_join(index->writer, NULL);
     pthread_cond_destroy(&index->work);
     pthread_mutex_destroy(&index->lock);
+    free(index->scratch);
     free(index->tail);
     free(index);
 }
@@ -379,5 +410,8 @@ enum err index_rebuild(struct store *store, uint64_t *ret_certificates, struct f
     for (bool more = true; more;)
         TRY(erase_some(store, &more, f));
     uint64_t seen = 0;
-    return catch_up(store, &seen, ret_certificates, f);
+    struct index tail = {0};
+    enum err err = catch_up(store, &tail, &seen, ret_certificates, f);
+    free(tail.tail);
+    return tail.blocked ? fault_set(f, CODE_READ_ONLY, "the disk takes no writes: the indexes are not complete") : err;
 }
