@@ -1,26 +1,22 @@
 #!/usr/bin/env python3
-"""clock.py: the clock of an ensignd under load jumps forward and back, and sometimes ensignd is killed meanwhile (F7).
+"""The clock of an ensignd under load jumps forward and back, and sometimes ensignd is killed meanwhile (F7, --jumps N).
 
-While it is wrong nothing is acknowledged; once it is right again issuing goes on. Afterwards what kill.py checks holds
-(I1 to I5), every certificate was issued at a time at which somebody asked for it, and the times of the log never go
-back.
+While it is wrong nothing is acknowledged; once it is right again issuing goes on. Afterwards what kill.py checks holds,
+every certificate was issued at a time at which somebody asked for it, and the times of the log never go back.
 
---believe is the control: an ensignd that believes its clock must be found out.
+--believed N is the control: an ensignd that believes its clock must be found out.
 """
-import argparse
 import datetime
 import json
-import pathlib
 import random
-import subprocess
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from kill import ALL, Load, make_csr, verify
+import faults
+from kill import ALL, acknowledgement, endure
 from lib import audit
 from lib.clock import Clock, seconds
-from lib.service import Client, Service, wait_for
+from lib.service import Client, wait_for
+from outcome import Outcome, main
 
 HOUR, DAY = 3600, 86400
 JUMPS = (-6 * 60, 6 * 60, -HOUR, HOUR, -30 * DAY, 30 * DAY, -3653 * DAY, 3653 * DAY)
@@ -32,31 +28,30 @@ def refusals(load):
 
 
 def jump(service, load, clock, change):
-    """Yields what is wrong. No answer that was on its way counts: the second refusal was asked for after the first."""
+    """No answer that was on its way counts: the second refusal was asked for after the first."""
+    acknowledgement(load)
     clock.set(wall_seconds=change)
     before = refusals(load)
     wait_for('the jump to be found', lambda: refusals(load) > before)
     acknowledged = len(load.acknowledged)
-    killed = random.random() < 0.5
-    if killed:
+    if random.random() < 0.5:
         service.kill(*ALL)
         service.start('/livez')
     before = refusals(load)
     wait_for('refusals after that', lambda: refusals(load) > before + 20)
     late = len(load.acknowledged) - acknowledged
-    print(f"clock {change:+} s{', killed' if killed else ''}: {refusals(load)} refused so far", flush=True)
     if late > len(load.threads):  # each may have had one on its way
-        yield f'{late} certificates were acknowledged while the clock was {change:+} s wrong'
+        load.wrong.append(f'{late} certificates were acknowledged while the clock was {change:+} s wrong')
     clock.set(wall_seconds=0)
-    before = len(load.acknowledged)
-    wait_for('issuing to go on', lambda: len(load.acknowledged) > before)
-    load.checkpoint()
+    acknowledgement(load)
 
 
 def believe(load, clock, change):
+    acknowledgement(load)
     clock.set(wall_seconds=change, believed=1)
     before = len(load.acknowledged)
     wait_for('certificates with a wrong time', lambda: len(load.acknowledged) > before + 2 * len(load.threads))
+    clock.set(wall_seconds=0)
 
 
 def times_verify(service, begin):
@@ -75,45 +70,27 @@ def times_verify(service, begin):
         yield f'the last leaf is of {datetime.datetime.fromtimestamp(last, datetime.timezone.utc)}'
 
 
-def endure(arguments, service, clock):
-    """What was found wrong, after all rounds."""
-    begin, wrong = time.time(), []
-    service.init().start()
-    service.create_cluster('vagrant-external-etcd.yaml')
-    load = Load(service, service.folder / 'acknowledged', make_csr(service.folder))
-    try:
-        for number in range(arguments.rounds):
-            before = len(load.acknowledged)
-            wait_for('an acknowledgement between jumps', lambda: len(load.acknowledged) > before)
-            change = JUMPS[number % len(JUMPS)]
-            if arguments.believe:
-                believe(load, clock, abs(change))
-            else:
-                wrong += jump(service, load, clock, change)
-        clock.set(wall_seconds=0)
-    finally:
-        load.stop()
-    return wrong + list(verify(service, load)) + list(times_verify(service, begin))
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--rounds', type=int, default=8)
-    parser.add_argument('--believe', action='store_true')
-    arguments = parser.parse_args()
+def run(rounds, one_round):
     clock = Clock()
     try:
-        with Service() as service:
-            try:
-                wrong = endure(arguments, service, clock)
-            except (AssertionError, subprocess.SubprocessError) as error:
-                wrong = [str(error)]
+        with faults.service() as service:
+            begin = time.time()
+            service.init().start()
+            outcome = endure(Outcome('F7'), service, rounds,
+                             lambda load, number: one_round(service, load, clock, JUMPS[number % len(JUMPS)]))
+            outcome.wrong += times_verify(service, begin)
+            return outcome
     finally:
         clock.close()
-    print('\n'.join(wrong[:20]))
-    good = any('at a wrong time' in line for line in wrong) if arguments.believe else not wrong
-    print(f'{int(good)} passed, {int(not good)} failed')
-    sys.exit(0 if good else 1)
 
 
-main()
+def jumps(rounds):
+    return run(rounds, jump)
+
+
+def believed(rounds):
+    return run(rounds, lambda service, load, clock, change: believe(load, clock, abs(change)))
+
+
+if __name__ == '__main__':
+    main(__doc__, {'jumps': jumps, 'believed': believed})

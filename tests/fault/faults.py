@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS / 'fault'), str(TESTS), str(TESTS / 'integration')]
+sys.path[:0] = [str(TESTS / 'fault'), str(TESTS)]
 
 from lib.service import BUILD, Client, Service  # noqa: E402, the path comes first
 

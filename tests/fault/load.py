@@ -8,11 +8,11 @@ import secrets
 import threading
 import time
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import Client
-from world import Token, cluster_document
+from lib.world import Token, cluster_document
 
 THINK_SECONDS = 0.004
 NODES = ('etcdone', 'etcdtwo', 'etcdthree')

@@ -9,7 +9,7 @@ import time
 import unittest
 
 from lib.service import BUILD, ENSIGN, run
-from world import Case
+from lib.world import Case
 
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']

@@ -4,12 +4,12 @@ import tempfile
 import time
 import unittest
 
-import der
-import keys
-from keys import Key
+from lib import der
+from lib import keys
+from lib.keys import Key
 from lib import audit
 from lib.service import Client, wait_for
-from world import Case, Token
+from lib.world import Case, Token
 
 BURST = 5
 FLOOD = 40

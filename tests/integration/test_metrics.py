@@ -6,11 +6,11 @@ import subprocess
 import time
 import unittest
 
-import der
-from keys import Key
+from lib import der
+from lib.keys import Key
 from lib import audit
 from lib.service import wait_for
-from world import Case
+from lib.world import Case
 
 CERTIFICATES = '/v1/clusters/{cluster}/certificates'
 REQUESTS = 'ensign_http_request_duration_seconds'
