@@ -128,14 +128,14 @@ enum err ca_store_open(const char *path, struct store **ret_store, struct fault 
     return OK;
 }
 
-static enum err parts_open(struct ca *ca, const char *path, int64_t max_offline_seconds, struct fault *f)
+static enum err parts_open(struct ca *ca, const char *path, const struct clock_basis *basis, struct fault *f)
 {
     AUTO(bytes) row = {0};
     TRY(profiles_shipped(&ca->profiles, f));
     TRY(ca_store_open(path, &ca->store, f));
     TRY(row_load(ca->store, "service", &row, f));
     TRY(service_record_unpack(bytes_span(&row), &ca->service, f));
-    TRY(clock_open(ca->store, max_offline_seconds, &ca->clock, f));
+    TRY(clock_open(ca->store, basis, &ca->clock, f));
     TRY(authorities_load(ca->store, &ca->authorities, f));
     TRY(clusters_load(ca->store, &ca->clusters, f));
     TRY(key_claims_new(ca->store, &ca->claims, f));
@@ -149,7 +149,7 @@ static void ca_auto(struct ca **ca)
     ca_close(*ca);
 }
 
-enum err ca_open(const char *path, struct signer *signer, int64_t max_offline_seconds, struct ca **ret_ca,
+enum err ca_open(const char *path, struct signer *signer, const struct clock_basis *basis, struct ca **ret_ca,
                  struct fault *f)
 {
     CLEANUP(ca_auto) struct ca *ca = calloc(1, sizeof *ca);
@@ -160,7 +160,7 @@ enum err ca_open(const char *path, struct signer *signer, int64_t max_offline_se
     for (size_t i = 0; i < IDEMPOTENCY_LOCKS; i++)
         pthread_mutex_init(&ca->idempotency_locks[i], NULL);
     sem_init(&ca->crypto, 0, (unsigned)(2 * sysconf(_SC_NPROCESSORS_ONLN)));
-    TRY(parts_open(ca, path, max_offline_seconds, f));
+    TRY(parts_open(ca, path, basis, f));
     *ret_ca = TAKE(ca);
     return OK;
 }

@@ -49,8 +49,7 @@ struct ca {
 /* A new, empty service in an existing folder `path`: schema, log key, service CA. */
 MUST_USE enum err ca_create(const char *path, struct signer *signer, const struct alternative_names *names,
                             const char *origin, struct fault *f);
-/* max_offline_seconds  how much later than its last mark the clock may be after a start of the machine (ca/clock.h) */
-MUST_USE enum err ca_open(const char *path, struct signer *signer, int64_t max_offline_seconds, struct ca **ret_ca,
+MUST_USE enum err ca_open(const char *path, struct signer *signer, const struct clock_basis *basis, struct ca **ret_ca,
                           struct fault *f);
 void ca_close(struct ca *ca);
 /* Only the store, its schema checked: for maintenance of a service that is stopped. */

@@ -12,30 +12,35 @@ struct clock {
     struct clock_state state;
 };
 
+struct clock_basis clock_basis(int64_t max_offline_seconds)
+{
+    struct clock_basis basis = {.max_offline_seconds = max_offline_seconds};
+    clock_boot_id(basis.boot_id);
+    return basis;
+}
+
 /* What was expected before a start of the machine is not expected after it. */
-static void state_enter_boot(struct clock_state *state)
+static void state_enter_boot(struct clock_state *state, const uint8_t boot_id[BOOT_ID_SIZE])
 {
     static const uint8_t unknown[BOOT_ID_SIZE];
-    uint8_t boot_id[BOOT_ID_SIZE];
-    clock_boot_id(boot_id);
     if (memcmp(boot_id, state->boot_id, BOOT_ID_SIZE) == 0 && memcmp(boot_id, unknown, BOOT_ID_SIZE) != 0)
         return;
     state->started_at = 0;
     memcpy(state->boot_id, boot_id, BOOT_ID_SIZE);
 }
 
-enum err clock_open(struct store *store, int64_t max_offline_seconds, struct clock **ret_clock, struct fault *f)
+enum err clock_open(struct store *store, const struct clock_basis *basis, struct clock **ret_clock, struct fault *f)
 {
     AUTO(bytes) row = {0};
     struct clock_state state = {0};
     TRY(meta_get(store, "clock", &row, f));
     if (row.size > 0)
         TRY(clock_state_unpack(bytes_span(&row), &state, f));
-    state_enter_boot(&state);
+    state_enter_boot(&state, basis->boot_id);
     struct clock *clock = calloc(1, sizeof *clock);
     if (!clock)
         return fault_no_memory(f);
-    clock->max_offline_seconds = max_offline_seconds;
+    clock->max_offline_seconds = basis->max_offline_seconds;
     clock->state = state;
     pthread_mutex_init(&clock->lock, NULL);
     *ret_clock = clock;

@@ -68,12 +68,19 @@ void clock_sample(struct clock_sample *ret_sample);
 /* Another one after each start of the machine; zeros when it cannot be found. */
 void clock_boot_id(uint8_t ret_id[BOOT_ID_SIZE]);
 
+/* What a clock is opened with. The id comes from a file: a process that gives up files makes this before. */
+struct clock_basis {
+    int64_t max_offline_seconds; /* how much later than the mark it may be after a start of the machine */
+    uint8_t boot_id[BOOT_ID_SIZE];
+};
+struct clock_basis clock_basis(int64_t max_offline_seconds);
+
 /* ---- one clock for all threads ---- */
 
 struct clock;
 
 /* The row of the store, as far as it is of this start of the machine; none: any time is believed. */
-MUST_USE enum err clock_open(struct store *store, int64_t max_offline_seconds, struct clock **ret_clock,
+MUST_USE enum err clock_open(struct store *store, const struct clock_basis *basis, struct clock **ret_clock,
                              struct fault *f);
 void clock_close(struct clock *clock);
 

@@ -142,7 +142,8 @@ static enum err service_make(struct making *making, struct fault *f)
     signer_attach(making->channel, channel);
     TRY(process_ready(&making->signer, f));
     TRY(ca_create(making->state, making->channel, &making->names, making->origin, f));
-    return ca_open(making->state, making->channel, INIT_OFFLINE_SECONDS, &making->ca, f);
+    struct clock_basis basis = clock_basis(INIT_OFFLINE_SECONDS);
+    return ca_open(making->state, making->channel, &basis, &making->ca, f);
 }
 
 /* The signer ends when its channel does. */

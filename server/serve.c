@@ -360,13 +360,14 @@ static enum err server_open(struct server *server, int ready_fd, struct fault *f
 {
     const struct config *config = server->serve->config;
     AUTO(blocklist) blocked = {0};
+    struct clock_basis basis = clock_basis(config->max_offline_seconds);
     if (config->blocked_keys[0]) /* which may lie anywhere */
         TRY(blocklist_load(config->blocked_keys, &blocked, f));
     TRY(server_confine(server->serve, ready_fd, f));
     TRY(signals_open(&server->signal_fd, f));
     TRY(signer_new(&server->app.signer, f));
     signer_receive(server);
-    TRY(ca_open(config->state, server->app.signer, config->max_offline_seconds, &server->app.ca, f));
+    TRY(ca_open(config->state, server->app.signer, &basis, &server->app.ca, f));
     server->app.ca->blocked_keys = blocked;
     blocked = (struct blocklist){0};
     clock_look(server);

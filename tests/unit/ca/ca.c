@@ -298,7 +298,7 @@ static uint64_t index_rebuild_all(struct fixture *fixture)
     assert_ok(ca_store_open(fixture->database, &store, &f), &f);
     assert_ok(index_rebuild(store, &certificates, &f), &f);
     store_close(store);
-    assert_ok(ca_open(fixture->database, fixture->signer, 3600, &fixture->ca, &f), &f);
+    assert_ok(ca_open(fixture->database, fixture->signer, &fixture->basis, &fixture->ca, &f), &f);
     return certificates;
 }
 
@@ -559,14 +559,14 @@ static void damaged_log_is_noticed_at_start(void **state)
     struct write write = {bytes_span(&key), bytes_span(&other), false};
     assert_ok(store_commit(store, NULL, 0, &write, 1, &f), &f);
     store_close(store);
-    assert_int_equal(ca_open(fixture->database, fixture->signer, 3600, &fixture->ca, &f), ERR_IO);
+    assert_int_equal(ca_open(fixture->database, fixture->signer, &fixture->basis, &fixture->ca, &f), ERR_IO);
     assert_int_equal(f.code, CODE_DAMAGED);
     fault_clear(&f);
     assert_ok(ca_store_open(fixture->database, &store, &f), &f);
     write.value = bytes_span(&leaf);
     assert_ok(store_commit(store, NULL, 0, &write, 1, &f), &f);
     store_close(store);
-    assert_ok(ca_open(fixture->database, fixture->signer, 3600, &fixture->ca, &f), &f);
+    assert_ok(ca_open(fixture->database, fixture->signer, &fixture->basis, &fixture->ca, &f), &f);
 }
 
 int main(void)

@@ -105,8 +105,9 @@ int fixture_setup(void **state)
     fixture_signer_start(fixture);
     AUTO(alternative_names) names = {0};
     check(alternative_names_add_dns(&names, "ensign.example", &f), &f);
+    fixture->basis = clock_basis(3600);
     check(ca_create(fixture->database, fixture->signer, &names, "ensign.example/log", &f), &f);
-    check(ca_open(fixture->database, fixture->signer, 3600, &fixture->ca, &f), &f);
+    check(ca_open(fixture->database, fixture->signer, &fixture->basis, &fixture->ca, &f), &f);
     fixture_cluster(fixture);
     *state = fixture;
     return 0;
@@ -117,7 +118,7 @@ void fixture_reopen(struct fixture *fixture)
     struct fault f = {0};
     ca_close(fixture->ca);
     fixture->ca = NULL;
-    check(ca_open(fixture->database, fixture->signer, 3600, &fixture->ca, &f), &f);
+    check(ca_open(fixture->database, fixture->signer, &fixture->basis, &fixture->ca, &f), &f);
 }
 
 int fixture_teardown(void **state)

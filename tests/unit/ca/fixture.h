@@ -11,6 +11,7 @@ struct fixture {
     char database[80];
     pid_t signer_pid;
     struct signer *signer;
+    struct clock_basis basis; /* with an hour offline */
     struct ca *ca;
 };
 
