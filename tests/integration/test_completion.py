@@ -13,12 +13,13 @@ from lib.world import Case
 
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']
-FIRST = ['audit', 'ca', 'certificate', 'cluster', 'completion', 'enroll', 'help', 'identity', 'token', 'version', 'whoami']
+FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'token',
+         'version', 'whoami']
 
 # line, candidates
 LINES = [
     ('ensign ', FIRST),
-    ('ensign c', ['ca', 'certificate', 'cluster', 'completion']),
+    ('ensign c', ['ca', 'certificate', 'clock', 'cluster', 'completion']),
     ('ensign cluster ', ['create', 'list', 'show']),
     ('ensign cluster l', ['list']),
     ('ensign cluster list ', []),
