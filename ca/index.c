@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ca/base/document.h"
 #include "ca/base/encode.h"
 #include "ca/meta.h"
 
@@ -226,22 +227,25 @@ struct serials {
     uint8_t (*items)[SERIAL_SIZE];
     size_t count;
     uint64_t next; /* leaf */
+    bool broken;   /* one could not be read */
 };
 
 static bool serials_collect(void *context, struct span key, struct span leaf)
 {
     (void)key;
     struct serials *serials = context;
-    json_t *json = json_loadb((const char *)leaf.data, leaf.size, 0, NULL);
+    json_error_t error;
+    json_t *json = json_load_whole(leaf, 0, &error);
     const char *serial = json_string_value(json_object_get(json, "serial"));
     const char *event = json_string_value(json_object_get(json, "event"));
     struct fault fault = {0};
-    if (event && serial && strcmp(event, "certificate.issued") == 0 &&
-        hex_decode(serial, serials->items[serials->count], SERIAL_SIZE, &fault) == OK)
-        serials->count++;
+    bool issued = event && strcmp(event, "certificate.issued") == 0;
+    bool read = issued && serial && hex_decode(serial, serials->items[serials->count], SERIAL_SIZE, &fault) == OK;
+    serials->broken |= !event || issued != read;
+    serials->count += read;
     json_decref(json);
     serials->next++;
-    return serials->count < FLUSH_MAX;
+    return serials->count < FLUSH_MAX && !serials->broken;
 }
 
 enum err entry_load(struct store *store, const uint8_t serial[SERIAL_SIZE], struct certificate_record *ret_record,
@@ -264,6 +268,9 @@ static enum err catch_up_some(struct store *store, struct index *tail, uint8_t (
     key_prefix_end('l', &to);
     struct serials serials = {.items = items, .next = *seen};
     TRY(store_scan(store, bytes_span(&from), bytes_span(&to), false, serials_collect, &serials, f));
+    if (serials.broken)
+        return fault_set(f, CODE_DAMAGED, "entry %llu of the log cannot be read: out of memory, or damaged",
+                         (unsigned long long)serials.next - 1);
     for (size_t i = 0; i < serials.count; i++) {
         AUTO(certificate_record) record = {0};
         TRY(entry_load(store, items[i], &record, f));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/base/document.h"
 #include "ca/base/encode.h"
 #include "ca/ledger.h"
 #include "ca/meta.h"
@@ -84,8 +85,11 @@ static enum err leaf_add(struct verify *verify, struct span key, struct span lea
     TRY(bytes_check(&expected, f));
     if (!span_equal(key, bytes_span(&expected)))
         return fault_set(f, CODE_DAMAGED, "entry %" PRIu64 " of the log is missing", verify->frontier.size);
-    json_t *event = json_loadb((const char *)leaf.data, leaf.size, 0, NULL);
+    json_error_t error;
+    json_t *event = json_load_whole(leaf, 0, &error);
     const char *name = json_string_value(json_object_get(event, "event"));
+    if (!name)
+        fault_reason(f, "log", "entry %" PRIu64 " says no event", verify->frontier.size);
     enum err err = name && strcmp(name, "certificate.issued") == 0 ? issue_add(verify, event, f) : OK;
     json_decref(event);
     merkle_leaf_hash(leaf, &hash);

@@ -117,40 +117,42 @@ static enum err caller_check(struct connection *connection, struct fault *f)
 
 /* ---- answers ---- */
 
-static void header_add(struct MHD_Response *answer, const char *name, const char *value)
+static bool header_add(struct MHD_Response *answer, const char *name, const char *value)
 {
-    if (value && *value)
-        (void)MHD_add_response_header(answer, name, value);
+    return !value || !*value || MHD_add_response_header(answer, name, value) == MHD_YES;
 }
 
-static void header_add_number(struct MHD_Response *answer, const char *name, const char *format, int number)
+static bool header_add_number(struct MHD_Response *answer, const char *name, const char *format, int number)
 {
     struct bytes text = {0};
     bytes_appendf(&text, format, number);
-    header_add(answer, name, bytes_text(&text));
+    bool added = !text.failed && header_add(answer, name, bytes_text(&text));
     bytes_free(&text);
+    return added;
 }
 
-static void headers_add(const struct connection *connection, const struct http_response *response,
+/* False when memory runs out: without its headers an answer would say something else. */
+static bool headers_add(const struct connection *connection, const struct http_response *response,
                         struct MHD_Response *answer)
 {
-    header_add(answer, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
-    header_add(answer, "X-Content-Type-Options", "nosniff");
-    header_add(answer, "X-Request-Id", connection->request.id);
-    header_add(answer, MHD_HTTP_HEADER_LOCATION, response->location);
-    header_add(answer, MHD_HTTP_HEADER_ETAG, response->etag);
+    bool added = header_add(answer, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
+    added &= header_add(answer, "X-Content-Type-Options", "nosniff");
+    added &= header_add(answer, "X-Request-Id", connection->request.id);
+    added &= header_add(answer, MHD_HTTP_HEADER_LOCATION, response->location);
+    added &= header_add(answer, MHD_HTTP_HEADER_ETAG, response->etag);
     if (response->max_age_seconds > 0)
-        header_add_number(answer, MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=%d", response->max_age_seconds);
+        added &= header_add_number(answer, MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=%d", response->max_age_seconds);
     else
-        header_add(answer, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        added &= header_add(answer, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (response->retry_after_seconds > 0)
-        header_add_number(answer, MHD_HTTP_HEADER_RETRY_AFTER, "%d", response->retry_after_seconds);
+        added &= header_add_number(answer, MHD_HTTP_HEADER_RETRY_AFTER, "%d", response->retry_after_seconds);
     if (response->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        header_add(answer, MHD_HTTP_HEADER_ALLOW, connection->allow);
+        added &= header_add(answer, MHD_HTTP_HEADER_ALLOW, connection->allow);
     if (response->status == MHD_HTTP_UNAUTHORIZED)
-        header_add(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        added &= header_add(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (connection->close || watch_draining(connection->server->watch))
-        header_add(answer, MHD_HTTP_HEADER_CONNECTION, "close");
+        added &= header_add(answer, MHD_HTTP_HEADER_CONNECTION, "close");
+    return added;
 }
 
 /* A caller that has this very content gets only told so: RFC 9110 §15.4.5. */
@@ -177,8 +179,8 @@ static enum MHD_Result answer_send(struct connection *connection, struct http_re
     enum MHD_Result result = MHD_NO;
     if (answer) {
         response->body = (struct bytes){0};
-        headers_add(connection, response, answer);
-        result = MHD_queue_response(connection->mhd, (unsigned)response->status, answer);
+        if (headers_add(connection, response, answer))
+            result = MHD_queue_response(connection->mhd, (unsigned)response->status, answer);
         MHD_destroy_response(answer);
     }
     http_response_cleanup(response);

@@ -3,6 +3,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "ca/base/document.h"
 #include "ca/base/encode.h"
 
 /* ---- values ---- */
@@ -129,8 +130,8 @@ static json_t *json_authorities(struct ca *ca, const char *cluster)
 
 static json_t *json_inventory(const struct cluster *cluster, json_t *take_authorities, bool with_nodes)
 {
-    json_t *document =
-        json_loadb((const char *)cluster->document.data, cluster->document.size, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t error;
+    json_t *document = json_load_whole(bytes_span(&cluster->document), JSON_REJECT_DUPLICATES, &error);
     json_t *warnings = json_array();
     for (size_t i = 0; i < cluster->warnings_count; i++)
         json_list_add(&warnings, json_string(cluster->warnings[i]));

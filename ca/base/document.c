@@ -415,6 +415,32 @@ static enum err json_check(json_t *value, size_t levels, struct fault *f)
     return json_is_array(value) || json_is_object(value) ? json_children_check(value, levels, f) : OK;
 }
 
+static _Thread_local bool json_out_of_memory;
+
+static void *json_allocate(size_t size)
+{
+    void *memory = malloc(size);
+    json_out_of_memory |= !memory;
+    return memory;
+}
+
+/* Before there are threads: jansson keeps it in a global. */
+__attribute__((constructor)) static void json_watch_memory(void)
+{
+    json_set_alloc_funcs(json_allocate, free);
+}
+
+json_t *json_load_whole(struct span text, size_t flags, json_error_t *ret_error)
+{
+    json_out_of_memory = false;
+    json_t *json = json_loadb(text.size ? (const char *)text.data : "", text.size, flags, ret_error);
+    if (!json_out_of_memory)
+        return json;
+    json_decref(json);
+    ret_error->text[0] = '\0';
+    return NULL;
+}
+
 enum err document_parse_json(struct span text, struct document **ret_document, struct fault *f)
 {
     if (text.size > DOCUMENT_JSON_SIZE_MAX)
@@ -422,8 +448,8 @@ enum err document_parse_json(struct span text, struct document **ret_document, s
     CLEANUP(document_auto) struct document *document = NULL;
     TRY(document_new("", &document, f));
     json_error_t error;
-    document->root = json_loadb(text.size ? (const char *)text.data : "", text.size, JSON_REJECT_DUPLICATES, &error);
-    if (!document->root && !error.text[0]) /* jansson has nothing to say when memory runs out */
+    document->root = json_load_whole(text, JSON_REJECT_DUPLICATES, &error);
+    if (!document->root && !error.text[0])
         return fault_no_memory(f);
     if (!document->root) {
         /* jansson goes on with " near '…'", which quotes what was sent: perhaps a secret */

@@ -82,4 +82,8 @@ bool node_word(const struct node *node, enum node_presence presence, const char 
 /* The number of items; 0 when absent. Not an array, or more than max: a reason, and 0. */
 size_t node_count(const struct node *array, enum node_presence presence, size_t max);
 
+/* json_loadb() over a whole text. It loses bytes of strings without a word when memory runs out; this does not: NULL,
+ * and ret_error (not NULL) has no text. */
+json_t *json_load_whole(struct span text, size_t flags, json_error_t *ret_error);
+
 #endif

@@ -91,6 +91,8 @@ class Caller:
             status, answer, _ = self.admin.post('/v1/clusters/vagrant/certificates', body)
         except (OSError, http.client.HTTPException):
             return None, {}
+        if not isinstance(answer, dict):
+            raise AssertionError(f'{status} with an answer that does not call itself JSON')
         if status == 201:
             self.load.acknowledged[answer['serial']] = answer['certificate']
         return status, answer
