@@ -81,6 +81,7 @@ static const int server_calls[] = {
     SCMP_SYS(openat),
     SCMP_SYS(fstat),
     SCMP_SYS(newfstatat),
+    SCMP_SYS(statfs),
     SCMP_SYS(fstatfs),
     SCMP_SYS(lseek),
     SCMP_SYS(pread64),
@@ -94,6 +95,7 @@ static const int server_calls[] = {
     SCMP_SYS(rename),
     SCMP_SYS(renameat),
     SCMP_SYS(renameat2),
+    SCMP_SYS(sysinfo), /* qsort() asks how much memory there is before it sorts much */
     /* how much it uses: its time, and below /proc/self its memory and descriptors */
     SCMP_SYS(getrusage),
     SCMP_SYS(getdents64),

@@ -20,8 +20,10 @@ struct app {
         struct throttle *requests; /* by identity */
         struct throttle *lines;    /* of the log, about what these refuse; one bucket */
     } limits;
-    _Atomic uint64_t strangers; /* refused callers whom nobody knows, since the last leaf about them */
-    int control_fd;             /* to the supervisor */
+    _Atomic uint64_t strangers;      /* refused callers whom nobody knows, since the last leaf about them */
+    _Atomic int64_t usage_looked_at; /* milliseconds */
+    _Atomic bool nearly_full;        /* the store, as it was told last */
+    int control_fd;                  /* to the supervisor */
 };
 
 /* The name of the admin on the Unix socket; no other identity may have it. */

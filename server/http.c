@@ -138,7 +138,8 @@ static bool headers_add(const struct connection *connection, const struct http_r
     bool added = header_add(answer, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
     added &= header_add(answer, "X-Content-Type-Options", "nosniff");
     added &= header_add(answer, "X-Request-Id", connection->request.id);
-    added &= header_add(answer, MHD_HTTP_HEADER_LOCATION, response->location);
+    if (response->status < 300) /* not when memory ran out for the answer itself */
+        added &= header_add(answer, MHD_HTTP_HEADER_LOCATION, response->location);
     added &= header_add(answer, MHD_HTTP_HEADER_ETAG, response->etag);
     if (response->max_age_seconds > 0)
         added &= header_add_number(answer, MHD_HTTP_HEADER_CACHE_CONTROL, "max-age=%d", response->max_age_seconds);

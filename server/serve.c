@@ -21,8 +21,9 @@ enum {
     DRAIN_SECONDS = 20,
     RENEWAL_RETRY_SECONDS = 60,
     RENEWAL_LOOK_SECONDS = 3600, /* clocks jump: the certificate's end is looked at this often anyway, */
-    LOOK_SECONDS = 5,            /* and at the clock itself and the store's room this often, to say so in the log */
-    NEARLY_FULL_PERCENT = 80,    /* of what the store's disk can hold: told once, and again when it was below this: */
+    CLOCK_LOOK_SECONDS = 5,      /* and the clock itself this often, to say so in the log */
+    USAGE_LOOK_MILLISECONDS = 100,
+    NEARLY_FULL_PERCENT = 80, /* of what the store's disk can hold */
     NOT_FULL_PERCENT = 75,
 };
 
@@ -35,7 +36,7 @@ struct server {
     pthread_cond_t changed;
     bool look, stopping;  /* under the mutex */
     int64_t renewal_time; /* these are the renewer's own, once it runs */
-    bool clock_untrusted, nearly_full;
+    bool clock_untrusted;
 };
 
 /* ---- the log ---- */
@@ -117,6 +118,27 @@ static bool answer_to_stranger(const struct http_request *request, const struct 
     return fault && !request->caller.kind && (fault->code == CODE_UNAUTHENTICATED || fault->code == CODE_RATE_LIMITED);
 }
 
+/* How full the store is, after what may have added to it: told once, and again when there was room. */
+static void usage_look(struct app *app)
+{
+    int64_t now = clock_milliseconds(), last = app->usage_looked_at;
+    if (now - last < USAGE_LOOK_MILLISECONDS || !atomic_compare_exchange_strong(&app->usage_looked_at, &last, now))
+        return;
+    struct store_usage usage;
+    store_usage(app->ca->store, &usage);
+    uint64_t percent = app->nearly_full ? NOT_FULL_PERCENT : NEARLY_FULL_PERCENT;
+    bool full = usage.used_bytes * 100 >= usage.limit_bytes * percent;
+    if (full == app->nearly_full)
+        return;
+    app->nearly_full = full;
+    struct bytes line = {0};
+    log_begin(&line, full ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+              full ? "the store is nearly full: make room on its disk" : "the store has room again");
+    log_number(&line, "used_bytes", (int64_t)usage.used_bytes);
+    log_number(&line, "limit_bytes", (int64_t)usage.limit_bytes);
+    log_end(&line);
+}
+
 static void answer_observe(struct app *app, const struct http_request *request, int status, double seconds,
                            const struct fault *fault)
 {
@@ -124,29 +146,13 @@ static void answer_observe(struct app *app, const struct http_request *request, 
     if (answer_to_stranger(request, fault))
         app->strangers++;
     answer_log(app, request, status, seconds, fault);
+    if (strcmp(request->method, "GET") != 0)
+        usage_look(app);
     if (status >= 500)
         parts_restart(app);
 }
 
 /* ---- what the log says once when it begins, and once when it ends ---- */
-
-/* How full the store is. */
-static void usage_look(struct server *server)
-{
-    struct store_usage usage;
-    store_usage(server->app.ca->store, &usage);
-    uint64_t percent = server->nearly_full ? NOT_FULL_PERCENT : NEARLY_FULL_PERCENT;
-    bool now = usage.used_bytes * 100 >= usage.limit_bytes * percent;
-    if (now == server->nearly_full)
-        return;
-    server->nearly_full = now;
-    struct bytes line = {0};
-    log_begin(&line, now ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-              now ? "the store is nearly full: make room on its disk" : "the store has room again");
-    log_number(&line, "used_bytes", (int64_t)usage.used_bytes);
-    log_number(&line, "limit_bytes", (int64_t)usage.limit_bytes);
-    log_end(&line);
-}
 
 /* Whether the clock is trusted. */
 static void clock_look(struct server *server)
@@ -220,8 +226,7 @@ static bool renewal_wait(struct server *server)
     pthread_mutex_lock(&server->mutex);
     while (!server->look && !server->stopping && clock_milliseconds() < end) {
         clock_look(server);
-        usage_look(server);
-        until.tv_sec += LOOK_SECONDS;
+        until.tv_sec += CLOCK_LOOK_SECONDS;
         pthread_cond_clockwait(&server->changed, &server->mutex, CLOCK_MONOTONIC, &until);
     }
     server->look = false;
