@@ -31,10 +31,10 @@ static enum err body_read(const struct document *document, struct issue_request 
 enum err certificate_answer(struct app *app, const void *made, struct http_response *ret_response, struct fault *f)
 {
     const struct issue_result *result = made;
-    json_t *certificate = NULL;
+    AUTO(bytes) text = {0};
     const struct certificate_content *content = result->stored_before ? NULL : &result->decision.content;
-    TRY(json_certificate(app->ca, &result->record, content, true, &certificate, f));
-    *ret_response = http_json(result->stored_before ? 200 : 201, certificate);
+    TRY(json_certificate_text(app->ca, &result->record, content, &text, f));
+    *ret_response = http_json_text(result->stored_before ? 200 : 201, &text);
     char serial[SERIAL_TEXT_SIZE];
     hex_text(SPAN_OF(result->record.serial), serial, sizeof serial);
     if (!result->stored_before)
@@ -151,7 +151,7 @@ static enum err page_json(struct ca *ca, const struct page *page, json_t **ret_j
     CLEANUP(json_cleanup) json_t *items = json_array();
     for (size_t i = 0; i < page->count; i++) {
         json_t *item = NULL;
-        TRY(json_certificate(ca, &page->records[i], NULL, false, &item, f));
+        TRY(json_certificate(ca, &page->records[i], &item, f));
         json_list_add(&items, item);
     }
     *ret_json = json_page(TAKE(items), bytes_span(&page->cursor));
@@ -192,9 +192,9 @@ static enum err answer_get(struct app *app, const struct http_request *request, 
     TRY(certificate_get(app->ca, serial, &record, f));
     if (!caller_sees_node(&request->caller, record.cluster, record.node))
         return fault_set(f, CODE_NOT_FOUND, "no certificate with this serial was issued here");
-    json_t *json = NULL;
-    TRY(json_certificate(app->ca, &record, NULL, true, &json, f));
-    *ret_response = http_json(200, json);
+    AUTO(bytes) text = {0};
+    TRY(json_certificate_text(app->ca, &record, NULL, &text, f));
+    *ret_response = http_json_text(200, &text);
     return OK;
 }
 

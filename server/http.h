@@ -75,6 +75,8 @@ MUST_USE enum err http_query_allow(const struct http_request *request, const cha
 
 /* Takes the JSON value (NULL: internal error). */
 struct http_response http_json(int status, json_t *take_json);
+/* The same of JSON as text, which is moved into the response. */
+struct http_response http_json_text(int status, struct bytes *take_text);
 
 /* Frees what a response owns; for those that are not sent. */
 void http_response_cleanup(struct http_response *response);

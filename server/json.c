@@ -1,6 +1,7 @@
 #include "server/json.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ca/base/document.h"
@@ -226,8 +227,46 @@ static const char *issuing_cluster(const struct certificate_record *record)
     return strcmp(record->authority, AUTHORITY_SERVICE) == 0 ? CLUSTER_SERVICE : record->cluster;
 }
 
+static enum err content_read(const struct certificate_record *record, struct certificate *ret_certificate,
+                             struct fault *f)
+{
+    if (certificate_parse(bytes_span(&record->certificate), ret_certificate, f) == OK)
+        return OK;
+    char why[sizeof f->text];
+    fault_line(f, why, sizeof why);
+    fault_clear(f);
+    return fault_set(f, CODE_DAMAGED, "a stored certificate does not parse: %s", why);
+}
+
+enum err json_certificate(struct ca *ca, const struct certificate_record *record, json_t **ret_json, struct fault *f)
+{
+    AUTO(certificate) certificate = {0};
+    TRY(content_read(record, &certificate, f));
+    *ret_json = json_record(record, &certificate.body.content, ca_now(ca));
+    return *ret_json ? OK : fault_no_memory(f);
+}
+
+/* ---- a certificate with its PEMs ----
+ *
+ * The PEMs are written into the text of the object: libjansson looks at each of their letters, and that would cost more
+ * than all the rest of the answer. Nothing in a PEM needs an escape but the ends of its lines. */
+
+static void pem_member(struct bytes *text, const char *name, struct span pem)
+{
+    bytes_appendf(text, ",\"%s\":\"", name);
+    while (pem.size > 0) {
+        const uint8_t *end = memchr(pem.data, '\n', pem.size);
+        size_t line = end ? (size_t)(end - pem.data) : pem.size;
+        bytes_append(text, pem.data, line);
+        bytes_append(text, "\\n", end ? 2 : 0);
+        line += end ? 1 : 0;
+        pem = span(pem.data + line, pem.size - line);
+    }
+    bytes_append(text, "\"", 1);
+}
+
 /* The certificate, its chain (it and the CA that issued it), and all CAs of that name. */
-static enum err json_pems(struct ca *ca, const struct certificate_record *record, json_t **ret_json, struct fault *f)
+static enum err pem_members(struct ca *ca, const struct certificate_record *record, struct bytes *text, struct fault *f)
 {
     const char *cluster = issuing_cluster(record);
     const struct authority *issuer = authorities_find(ca->authorities, cluster, record->authority);
@@ -240,32 +279,36 @@ static enum err json_pems(struct ca *ca, const struct certificate_record *record
     size_t leaf_size = chain.size;
     bytes_append_span(&chain, bytes_span(&issuer->pem));
     TRY(bytes_check(&chain, f));
-    *ret_json = json_pack("{so so so}", "certificate", json_bytes(span(chain.data, leaf_size)), "chain",
-                          json_bytes(bytes_span(&chain)), "bundle", json_bytes(bytes_span(&bundle)));
+    pem_member(text, "certificate", span(chain.data, leaf_size));
+    pem_member(text, "chain", bytes_span(&chain));
+    pem_member(text, "bundle", bytes_span(&bundle));
     return OK;
 }
 
-static enum err content_read(const struct certificate_record *record, struct certificate *ret_certificate,
-                             struct fault *f)
+static enum err record_text(struct ca *ca, const struct certificate_record *record,
+                            const struct certificate_content *content, struct bytes *text, struct fault *f)
 {
-    if (certificate_parse(bytes_span(&record->certificate), ret_certificate, f) == OK)
-        return OK;
-    char why[sizeof f->text];
-    fault_line(f, why, sizeof why);
-    fault_clear(f);
-    return fault_set(f, CODE_DAMAGED, "a stored certificate does not parse: %s", why);
+    CLEANUP(json_cleanup) json_t *json = json_record(record, content, ca_now(ca));
+    char *dumped = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (!dumped)
+        return fault_no_memory(f);
+    bytes_append(text, dumped, strlen(dumped) - 1); /* the object stays open */
+    free(dumped);
+    return OK;
 }
 
-enum err json_certificate(struct ca *ca, const struct certificate_record *record,
-                          const struct certificate_content *content, bool with_pem, json_t **ret_json, struct fault *f)
+enum err json_certificate_text(struct ca *ca, const struct certificate_record *record,
+                               const struct certificate_content *content, struct bytes *ret_text, struct fault *f)
 {
     AUTO(certificate) certificate = {0};
+    AUTO(bytes) text = {0};
     if (!content)
         TRY(content_read(record, &certificate, f));
-    json_t *pems = NULL;
-    if (with_pem)
-        TRY(json_pems(ca, record, &pems, f));
-    json_t *json = json_record(record, content ? content : &certificate.body.content, ca_now(ca));
-    *ret_json = with_pem ? json_joined(json, pems) : json;
-    return *ret_json ? OK : fault_no_memory(f);
+    TRY(record_text(ca, record, content ? content : &certificate.body.content, &text, f));
+    TRY(pem_members(ca, record, &text, f));
+    bytes_append(&text, "}", 1);
+    TRY(bytes_check(&text, f));
+    *ret_text = text;
+    text = (struct bytes){0};
+    return OK;
 }

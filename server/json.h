@@ -26,12 +26,15 @@ json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nod
 json_t *json_token(const struct token_record *record, int64_t now);
 json_t *json_decision(const struct decision *decision);
 
-/* content: what is in the certificate, where it is at hand; NULL: it is read from the record's.
- * with_pem: with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of that
- * name). ERR_IO (CODE_DAMAGED) when the stored certificate does not parse. */
-MUST_USE enum err json_certificate(struct ca *ca, const struct certificate_record *record,
-                                   const struct certificate_content *content, bool with_pem, json_t **ret_json,
+/* Without PEMs, for lists. ERR_IO (CODE_DAMAGED) when the stored certificate does not parse. */
+MUST_USE enum err json_certificate(struct ca *ca, const struct certificate_record *record, json_t **ret_json,
                                    struct fault *f);
+/* The same as text, with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of
+ * that name).
+ * content  what is in the certificate, where it is at hand; NULL: it is read from the record's */
+MUST_USE enum err json_certificate_text(struct ca *ca, const struct certificate_record *record,
+                                        const struct certificate_content *content, struct bytes *ret_text,
+                                        struct fault *f);
 
 /* {"items": […], "next_cursor": null or text}. Takes items. */
 json_t *json_page(json_t *take_items, struct span cursor);

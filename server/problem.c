@@ -79,20 +79,24 @@ struct http_response problem(const struct http_request *request, const struct fa
     return response;
 }
 
+struct http_response http_json_text(int status, struct bytes *take_text)
+{
+    struct http_response response = {.status = status, .content_type = "application/json", .body = *take_text};
+    *take_text = (struct bytes){0};
+    return response;
+}
+
 struct http_response http_json(int status, json_t *take_json)
 {
-    struct http_response response = {.status = status, .content_type = "application/json"};
     char *text = take_json ? json_dumps(take_json, JSON_COMPACT) : NULL;
+    size_t size = text ? strlen(text) : 0;
+    struct bytes body = {.data = (uint8_t *)text, .size = size, .capacity = size + 1};
     json_decref(take_json);
-    if (!text) {
-        response.status = 500;
-        response.content_type = "application/problem+json";
-        bytes_append_text(&response.body, "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\","
-                                          "\"status\":500,\"code\":\"no_memory\"}");
-        return response;
-    }
-    size_t size = strlen(text);
-    response.body = (struct bytes){.data = (uint8_t *)text, .size = size, .capacity = size + 1};
+    if (text)
+        return http_json_text(status, &body);
+    struct http_response response = {.status = 500, .content_type = "application/problem+json"};
+    bytes_append_text(&response.body, "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\","
+                                      "\"status\":500,\"code\":\"no_memory\"}");
     return response;
 }
 
