@@ -40,6 +40,9 @@ http_authenticate auth_authenticate;
 /* For ca->denial_admit; context: struct app. */
 denial_admit auth_denial_admit;
 
+/* server/observe.c */
+http_observe answer_observe;
+
 /* server/routes.c: the table, ended by a row without a method */
 extern const struct route routes[];
 
