@@ -11,7 +11,7 @@ import faults
 from disk import mounts_private
 from full import issue
 from lib.service import BUILD, run, wait_for
-from load import Load, violations
+from load import GONE, Load, violations
 from outcome import Outcome, Skipped, main
 
 MAP_BYTES, DISK_MEBIBYTES = 2 << 20, 64
@@ -42,7 +42,10 @@ def map_round(service, outcome):
     load = Load(service)
 
     def go_on(condition):
-        status, answer = issue(service, load) if not load.refused.get('read_only') else (503, {'code': 'read_only'})
+        try:
+            status, answer = issue(service, load) if not load.refused.get('read_only') else (503, {'code': 'read_only'})
+        except GONE:
+            status, answer = 'the service went away', {}
         if status != 201:
             raise AssertionError(f'refused although the disk has room: {status} {answer}')
         return condition()

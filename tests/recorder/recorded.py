@@ -19,12 +19,17 @@ ENSIGND = BUILD / 'tests/recorder/ensignd'
 SHOWN = 20
 
 
+def parsed(line):
+    """None for a line that a kill has cut: it does not end as it should."""
+    return json.loads(line) if line.endswith(b'}\n') else None
+
+
 def answers(path):
-    """(method, path, status, headers, body) of each; the last line may be cut by a kill."""
+    """(method, path, status, headers, body) of each."""
     with open(path, 'rb') as lines:
         for line in lines:
-            if line.endswith(b'\n'):
-                answer = json.loads(line)
+            answer = parsed(line)
+            if answer is not None:
                 headers = http.client.HTTPMessage()
                 for name, value in answer['headers'].items():
                     headers[name] = value
