@@ -92,8 +92,8 @@ void store_usage(struct store *store, struct store_usage *ret_usage)
 {
     MDB_envinfo info;
     MDB_stat stat;
-    struct stat file;
-    struct statvfs disk;
+    struct stat file = {0};
+    struct statvfs disk = {0};
     struct fault ignored = {0};
     pthread_rwlock_rdlock(&store->mapping);
     mdb_env_info(store->env, &info);
@@ -108,7 +108,7 @@ void store_usage(struct store *store, struct store_usage *ret_usage)
 /* As large as the file system, so that the disk is full before the map is. */
 static enum err map_size(const char *path, uint64_t at_least, size_t *ret_bytes, struct fault *f)
 {
-    struct statvfs disk;
+    struct statvfs disk = {0};
     if (statvfs(path, &disk) != 0)
         return fault_errno(f, "cannot examine the file system of %s", path);
     uint64_t total = (uint64_t)disk.f_blocks * disk.f_frsize;
@@ -157,8 +157,8 @@ static enum err readers_clear(const struct store *store, struct fault *f)
 
 static enum err room_ensure_locked(struct store *store, uint64_t more, struct fault *f)
 {
-    struct stat file;
-    struct statvfs disk;
+    struct stat file = {0};
+    struct statvfs disk = {0};
     TRY(file_examine(store, &file, &disk, f));
     if (disk.f_flag & ST_RDONLY)
         return fault_set(f, CODE_READ_ONLY, "the file system of the store %s is read-only", store->path);
@@ -302,8 +302,8 @@ static enum err env_open(struct store *store, const struct store_lmdb_options *o
  * is never shorter than its pages. */
 static enum err file_check(struct store *store, struct fault *f)
 {
-    struct stat status;
-    struct statvfs disk;
+    struct stat status = {0};
+    struct statvfs disk = {0};
     struct store_usage usage;
     TRY(file_examine(store, &status, &disk, f));
     store_usage(store, &usage);

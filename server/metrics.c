@@ -143,7 +143,7 @@ void metrics_process_write(const struct metrics *metrics, struct bytes *out)
     double resident = resident_bytes();
     unsigned descriptors = descriptors_count();
     metric_single(out, "process_start_time_seconds", "gauge", "When the server process started, since 1970 in UTC.",
-                  (double)metrics->started.tv_sec + (double)(metrics->started.tv_nsec / 1000000) / 1e3);
+                  (double)metrics->started.tv_sec + (double)metrics->started.tv_nsec / 1e9);
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         metric_single(out, "process_cpu_seconds_total", "counter", "User and system time of the server process.",
                       timeval_seconds(usage.ru_utime) + timeval_seconds(usage.ru_stime));
