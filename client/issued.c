@@ -40,7 +40,7 @@ enum err issued_read(const struct document *answer, struct issued *ret_issued, s
 
 enum err certificate_next(struct span *text, struct certificate *ret_certificate, struct fault *f)
 {
-    char label[64];
+    char label[PEM_LABEL_SIZE];
     AUTO(bytes) der = {0};
     TRY(pem_next(text, label, &der, f));
     if (strcmp(label, "CERTIFICATE") != 0)

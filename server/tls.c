@@ -64,7 +64,7 @@ static enum err tls_path(const char *state, char *ret_path, struct fault *f)
 /* The key first, then the chain, each written again as it was read. */
 static enum err blocks_read(struct span text, struct tls *tls, struct fault *f)
 {
-    char label[64];
+    char label[PEM_LABEL_SIZE];
     AUTO(bytes) leaf = {0};
     for (int i = 0; i < 3; i++) {
         AUTO(bytes) der = {0};

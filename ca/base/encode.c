@@ -114,6 +114,20 @@ static struct span span_between(const char *begin, const char *end)
     return span(begin, (size_t)(end - begin));
 }
 
+/* Letters, with single spaces and hyphens between them: RFC 7468 §3. */
+static bool label_valid(struct span label)
+{
+    bool letter = false;
+    for (size_t i = 0; i < label.size; i++) {
+        uint8_t byte = label.data[i];
+        bool between = byte == ' ' || byte == '-';
+        if (byte < 0x20 || byte > 0x7e || (between && !letter))
+            return false;
+        letter = !between;
+    }
+    return letter && label.size < PEM_LABEL_SIZE;
+}
+
 enum err pem_next(struct span *text, char *ret_label, struct bytes *ret_der, struct fault *f)
 {
     static const char begin_mark[] = "-----BEGIN ";
@@ -123,7 +137,7 @@ enum err pem_next(struct span *text, char *ret_label, struct bytes *ret_der, str
         return fault_set(f, CODE_NOT_FOUND, "no PEM block (RFC 7468)");
     const char *label = begin + strlen(begin_mark);
     const char *label_end = text_find(span_between(label, end_of_text), "-----");
-    if (!label_end || label_end - label >= 64 || label_end == label || memchr(label, '\n', (size_t)(label_end - label)))
+    if (!label_end || !label_valid(span_between(label, label_end)))
         return fault_set(f, CODE_MALFORMED, "PEM block with a broken BEGIN line (RFC 7468 §3)");
     char end_line[96];
     snprintf(end_line, sizeof end_line, "-----END %.*s-----", (int)(label_end - label), label);
@@ -137,7 +151,7 @@ enum err pem_next(struct span *text, char *ret_label, struct bytes *ret_der, str
         der.size == 0)
         return fault_set(f, CODE_MALFORMED, "PEM block \"%.*s\" is not base64 (headers are not allowed, RFC 7468 §2)",
                          (int)(label_end - label), label);
-    snprintf(ret_label, 64, "%.*s", (int)(label_end - label), label);
+    snprintf(ret_label, PEM_LABEL_SIZE, "%.*s", (int)(label_end - label), label);
     *text = span_between(end + strlen(end_line), end_of_text);
     *ret_der = der;
     der = (struct bytes){0};
@@ -146,7 +160,7 @@ enum err pem_next(struct span *text, char *ret_label, struct bytes *ret_der, str
 
 enum err pem_decode(struct span text, const char *label, struct bytes *ret_der, struct fault *f)
 {
-    char found[64];
+    char found[PEM_LABEL_SIZE];
     AUTO(bytes) der = {0};
     TRY(pem_next(&text, found, &der, f));
     if (strcmp(found, label) != 0)

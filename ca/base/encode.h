@@ -21,9 +21,11 @@ MUST_USE enum err base64url_decode(struct span text, struct bytes *ret_data, str
 
 void pem_append(struct bytes *out, const char *label, struct span der);
 
+enum { PEM_LABEL_SIZE = 64 }; /* with its NUL */
+
 /* The next PEM block of text. *text is moved behind it. Text before the block is allowed (RFC 7468 §2); a block that
  * is broken or has headers is ERR_INPUT; no further block is ERR_ABSENT.
- *   ret_label  at least 64 bytes;  ret_der  owned */
+ *   ret_label  at least PEM_LABEL_SIZE bytes;  ret_der  owned */
 MUST_USE enum err pem_next(struct span *text, char *ret_label, struct bytes *ret_der, struct fault *f);
 
 /* The only block of text, which must have that label. */

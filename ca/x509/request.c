@@ -242,7 +242,7 @@ enum err request_parse(struct span der, struct request *ret_request, struct faul
 
 enum err request_parse_pem(struct span pem, struct request *ret_request, struct fault *f)
 {
-    char label[64], label_behind[64];
+    char label[PEM_LABEL_SIZE], label_behind[PEM_LABEL_SIZE];
     AUTO(bytes) der = {0}, behind = {0};
     enum err err = pem_next(&pem, label, &der, f);
     if (err == ERR_ABSENT ||

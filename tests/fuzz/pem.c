@@ -6,7 +6,7 @@
 
 static void block_hold(const char *label, struct span der)
 {
-    char label_again[64];
+    char label_again[PEM_LABEL_SIZE];
     AUTO(bytes) text = {0}, der_again = {0}, only = {0};
     pem_append(&text, label, der);
     struct span rest = bytes_span(&text);
@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzz_kept(pem_decode(rest, "CERTIFICATE", &der, f), f, &der, sizeof der))
         bytes_free(&der);
     for (;;) {
-        char label[64];
+        char label[PEM_LABEL_SIZE];
         struct span before = rest;
         f = fuzz_fault();
         fuzz_fresh(&der, sizeof der);

@@ -104,7 +104,7 @@ static void pem_blocks_follow_each_other(void **state)
 {
     (void)state;
     struct fault f = {0};
-    char label[64];
+    char label[PEM_LABEL_SIZE];
     struct span text = span_text("Subject: one\n-----BEGIN A-----\r\nAAEC\r\n-----END A-----\r\nsome text\n"
                                  "-----BEGIN B C-----\nAw==\n-----END B C-----\n");
     AUTO(bytes) first = {0}, second = {0}, none = {0};
@@ -129,6 +129,11 @@ static void pem_refuses(void **state)
         {"-----BEGIN ", ERR_INPUT},
         {"-----BEGIN -----\nAA==\n-----END -----\n", ERR_INPUT},
         {"-----BEGIN X\n-----\nAA==\n-----END X-----\n", ERR_INPUT},
+        {"-----BEGIN X -----\nAA==\n-----END X -----\n", ERR_INPUT},
+        {"-----BEGIN  X-----\nAA==\n-----END  X-----\n", ERR_INPUT},
+        {"-----BEGIN X--Y-----\nAA==\n-----END X--Y-----\n", ERR_INPUT},
+        {"-----BEGIN X\001Y-----\nAA==\n-----END X\001Y-----\n", ERR_INPUT},
+        {"-----BEGIN X\377Y-----\nAA==\n-----END X\377Y-----\n", ERR_INPUT},
         {"-----BEGIN X-----\nAA==\n", ERR_INPUT},
         {"-----BEGIN X-----\nAA==\n-----END Y-----\n", ERR_INPUT},
         {"-----BEGIN X-----\n-----END X-----\n", ERR_INPUT},
