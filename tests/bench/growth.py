@@ -24,11 +24,13 @@ def count(client):
 
 
 def slowest_list(client):
-    """Milliseconds: the worst filter's median."""
+    """Milliseconds: the worst filter's median. The client's own checks of the answer are left out."""
     def once(query):
         begin = time.monotonic()
-        status = client.get(f'/v1/certificates?limit=100&{query}')[0]
-        assert status == 200, (query, status)
+        client.connection.request('GET', f'/v1/certificates?limit=100&{query}')
+        answer = client.connection.getresponse()
+        answer.read()
+        assert answer.status == 200, (query, answer.status)
         return (time.monotonic() - begin) * 1000
     medians = {query: sorted(once(query) for _ in range(LIST_ROUNDS))[LIST_ROUNDS // 2] for query in FILTERS}
     worst = max(medians, key=medians.get)
