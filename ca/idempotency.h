@@ -7,8 +7,7 @@
  *     AUTO(idempotency) idempotency = {.answer = …};
  *     TRY(idempotency_begin(ca, caller, key, method, path, body, &idempotency, f));
  *     enum err err = idempotency_find(ca, &idempotency, &record, f);     the answer that is kept; ERR_ABSENT: make it
- *     issue(), token_create(), cluster_create()                          with idempotency: they attach it to their
- * change
+ *     issue(), token_create(), cluster_create()                          with idempotency, which they attach
  */
 #ifndef ENSIGN_CA_IDEMPOTENCY_H
 #define ENSIGN_CA_IDEMPOTENCY_H
