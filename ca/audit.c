@@ -9,8 +9,9 @@ enum err audit_denial(struct ca *ca, const struct caller *caller, const char *wh
     if (ca->denial_admit)
         TRY(ca->denial_admit(ca->denial_context, caller, f));
     caller_text(caller, actor, sizeof actor);
-    fault_line(why, reasons, sizeof reasons);
-    text_hide_secrets(reasons);
+    struct fault shown = *why;
+    fault_hide_secrets(&shown); /* each text for itself: a private key hides what follows it */
+    fault_line(&shown, reasons, sizeof reasons);
     AUTO(change) change = {0};
     event_begin(&change.event, "denied", actor);
     event_text(&change.event, "what", what);

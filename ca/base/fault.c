@@ -85,28 +85,69 @@ void text_clean(char *text)
             *text = '?';
 }
 
-enum { WORD_SHOWN_MAX = 40 }; /* a serial in hexadecimal */
+enum { WORD_SHOWN_MAX = 40 /* a serial in hexadecimal */, KEY_NAME_MAX = 24 };
 
-static bool word_may_be_secret(const char *word, size_t size)
+#define HEXADECIMAL "0123456789abcdef"
+#define WORD "ABCDEFGHIJKLMNOPQRSTUVWXYZghijklmnopqrstuvwxyz-_+" HEXADECIMAL
+/* Also as it stands in a URL (RFC 3986 §2.1), in a JSON pointer (RFC 6901 §3), in a name (RFC 4514 §2.4). */
+#define BASE64 WORD "/=%~\\"
+
+static bool has_capital(const char *word, size_t size)
 {
-    bool capital = false;
     for (size_t i = 0; i < size; i++)
-        capital |= word[i] >= 'A' && word[i] <= 'Z';
-    return size > WORD_SHOWN_MAX && (capital || strspn(word, "0123456789abcdef") >= size);
+        if (word[i] >= 'A' && word[i] <= 'Z')
+            return true;
+    return false;
+}
+
+/* "/cluster/apiServer/certSANs/0": in base64 digits stand among the letters, or these go on for longer. */
+static bool is_pointer(const char *text, size_t size)
+{
+    size_t letters = 0, digits = 0;
+    for (size_t i = 0; i < size; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9', slash = text[i] == '/';
+        if (!slash && !digit && (digits > 0 || letters == KEY_NAME_MAX))
+            return false;
+        letters = slash ? 0 : letters + !digit;
+        digits = slash ? 0 : digits + digit;
+    }
+    return true;
+}
+
+/* Size of what stands here and may be a secret, or 0. Base64 goes on behind a slash. */
+static size_t secret_size(const char *text)
+{
+    size_t base64 = strspn(text, BASE64), word = strspn(text, WORD);
+    if (base64 > WORD_SHOWN_MAX && has_capital(text, base64) && !is_pointer(text, base64))
+        return base64;
+    return word > WORD_SHOWN_MAX && strspn(text, HEXADECIMAL) >= word ? word : 0;
+}
+
+/* In PEM, also in a URL. Its lines may be short, and a text that is cut may end in one. */
+static void private_key_hide(char *text)
+{
+    static const char label[] = "KEY-----", hidden[] = "(hidden)";
+    char *key = strstr(text, label);
+    if (key && strlen(key) >= sizeof label + sizeof hidden)
+        strcpy(key + sizeof label - 1, hidden);
+    else if (key)
+        key[sizeof label - 1] = '\0';
 }
 
 void text_hide_secrets(char *text)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+";
-    while (*(text += strcspn(text, letters))) {
-        size_t size = strspn(text, letters);
-        if (word_may_be_secret(text, size)) {
+    private_key_hide(text);
+    while (*(text += strcspn(text, BASE64))) {
+        size_t size = secret_size(text);
+        if (size > 0) {
             int used = snprintf(text, size, "(%zu characters", size); /* shorter than the word */
             text[used] = ')';
             memmove(text + used + 1, text + size, strlen(text + size) + 1);
             size = (size_t)used + 1;
+        } else {
+            size = strspn(text, WORD);
         }
-        text += size;
+        text += size > 0 ? size : 1;
     }
 }
 

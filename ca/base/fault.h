@@ -115,9 +115,10 @@ void fault_line(const struct fault *f, char *ret_text, size_t size);
 /* Replaces all but printable ASCII and "§" by '?': for what others sent, before it goes to logs, terminals and JSON. */
 void text_clean(char *text);
 
-/* Puts "(107 characters)" in the place of each word that may be a secret: more than 40 letters, digits and - _ + that
- * are hexadecimal or have a capital, as keys and tokens are. People put them in the place of names; what quotes names
- * goes to logs that are kept. */
+/* Puts "(107 characters)" in the place of each word that may be a secret: more than 40 digits of hexadecimal, or
+ * characters of base64 with a capital among them, as keys and tokens are; behind the first line of a key in
+ * PEM, "(hidden)" stands for all that follows. People put them in the place of names; what quotes names goes to logs
+ * that are kept. */
 void text_hide_secrets(char *text);
 void fault_hide_secrets(struct fault *f);
 

@@ -27,7 +27,13 @@ CORE_PATTERN = pathlib.Path('/proc/sys/kernel/core_pattern').read_text().strip()
 
 
 def forms(secret):
-    """As it is, in hexadecimal, and in base64 wherever in a longer text it stands."""
+    """Each half of it as it is, in hexadecimal, and in base64 wherever in a longer text it stands."""
+    half = len(secret) // 2
+    for part in (secret[:half], secret[half:]):
+        yield from forms_of_part(part)
+
+
+def forms_of_part(secret):
     yield from (secret, secret.hex().encode(), secret.hex().upper().encode())
     for before in range(3):
         inner = base64.b64encode(bytes(before) + secret)[4 if before else 0:-4]
@@ -114,6 +120,15 @@ def wrong_requests(text):
         yield der.request(Key(), attributes=[value])
 
 
+def key_with_short_words():
+    """A key whose lines, as every third's, are cut by a slash into words that alone look harmless."""
+    while True:
+        key = subprocess.run(['openssl', 'ecparam', '-name', 'prime256v1', '-genkey', '-noout'], check=True,
+                             capture_output=True, text=True).stdout
+        if max(map(len, key.splitlines()[1].split('/'))) <= 40:
+            return key
+
+
 class Secrets(Case):
     @classmethod
     def setUpClass(cls):
@@ -149,6 +164,9 @@ class Secrets(Case):
         texts = {form.decode() for name in ('token', 'seal key', 'key of etcd-member', 'idempotency key')
                  for secret in [known[name]] for form in (secret.hex().encode(), base64.urlsafe_b64encode(secret).rstrip(b'='))}
         texts |= {token.text(), (self.world.service.folder / 'node/etcd-member/tls.key').read_text()}
+        split = key_with_short_words()
+        known['split key'] = next(p256_scalars(der.pem_der(split)))
+        texts |= {split, split.splitlines()[1]}
         answers, count = b'', 0
         holder = Client(self.world.service, token=token.text())
         for text in texts:

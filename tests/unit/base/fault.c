@@ -141,6 +141,18 @@ static void words_that_may_be_secrets_are_hidden(void **state)
         {"0cf550be29b1c157b379fe6b2bde77ef2032465e0 is hidden", "(41 characters) is hidden"},
         {"gke-a-very-long-lower-case-name-of-a-node-pool-7", "gke-a-very-long-lower-case-name-of-a-node-pool-7"},
         {"\"ensign1.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-AbC\", and", "\"ensign1.(41 characters)\", and"},
+        {"/nodes/0/0cf550be29b1c157b379fe6b2bde77ef2032465e0", "/nodes/0/(41 characters)"},
+        {"/a/very/long/path/of/a/body/that/has/no/capital/at/all",
+         "/a/very/long/path/of/a/body/that/has/no/capital/at/all"},
+        {"csr MHcCAQEEIAbCdEfGhIjKlMnOpQrStUvWx/z0123456789AbCdEfGhIjKlMn+pQrS=, so", "csr (65 characters), so"},
+        {"/v1/MHcCAQEEIAbCdEfGhIjKlMnOpQ%2FrStUvWx%2B0123456789?a=b", "(53 characters)?a=b"},
+        {"/MHcCAQEEIAbCdEfGhIjKlMnOpQ~1rStUvWx~10123456789: unknown", "(48 characters): unknown"},
+        {"/-----BEGIN%20PRIVATE%20KEY-----%0AMHcCAQEEIAbCdEf", "/-----BEGIN%20PRIVATE%20KEY-----(hidden)"},
+        {"CN=MHcCAQEEIOR\\+nDvNMaA/mS7wIQ5XGn0lDXA\\+RH0YK3lJ/x5Hit; O", "(55 characters); O"},
+        {"/cluster/kubernetes/apiServer/certSANs/12/controlPlaneEndpoint: not-of-this-cluster-at-all",
+         "/cluster/kubernetes/apiServer/certSANs/12/controlPlaneEndpoint: not-of-this-cluster-at-all"},
+        {"CN=-----BEGIN EC PRIVATE KEY-----\\0AMHcCAQEEIAbCdEf; O=b", "CN=-----BEGIN EC PRIVATE KEY-----(hidden)"},
+        {"CN=-----BEGIN PRIVATE KEY-----\\0AMHc", "CN=-----BEGIN PRIVATE KEY-----"},
         {"", ""},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
