@@ -24,7 +24,8 @@
 #include "ca/base/encode.h"
 #include "ca/x509/request.h"
 
-enum { CONNECTIONS_MAX = 1024, REQUESTS_MAX = 20000, SAMPLES_MAX = 200000, ANSWER_MAX = 65536 };
+enum { CONNECTIONS_MAX = 1024, SAMPLES_MAX = 200000, ANSWER_MAX = 65536 };
+enum { REQUESTS_PER_SECOND = 12000, PREPARERS = 4 }; /* more than are answered, so that none is sent twice */
 
 struct options {
     int port, connections, seconds, expect;
@@ -40,7 +41,7 @@ struct worker {
 
 static struct options options = {.connections = 1, .seconds = 3};
 static SSL_CTX *tls;
-static struct bytes requests[REQUESTS_MAX]; /* whole HTTP requests */
+static struct bytes *requests; /* whole HTTP requests */
 static size_t requests_count;
 static atomic_size_t next_request;
 static atomic_bool stopping;
@@ -80,6 +81,29 @@ static void request_prepare(struct bytes *out)
                   options.path, strlen(text), options.reconnect ? "Connection: close\r\n" : "", text);
     free(text);
     json_decref(body);
+}
+
+static void *requests_prepare(void *context)
+{
+    for (size_t i = *(size_t *)context; i < requests_count; i += PREPARERS)
+        request_prepare(&requests[i]);
+    return NULL;
+}
+
+static void requests_make(void)
+{
+    pthread_t threads[PREPARERS];
+    size_t firsts[PREPARERS];
+    requests_count = (size_t)options.seconds * REQUESTS_PER_SECOND;
+    if (!(requests = calloc(requests_count, sizeof *requests)))
+        stop("no memory");
+    for (size_t i = 0; i < PREPARERS; i++) {
+        firsts[i] = i;
+        if (pthread_create(&threads[i], NULL, requests_prepare, &firsts[i]) != 0)
+            stop("cannot start a thread");
+    }
+    for (size_t i = 0; i < PREPARERS; i++)
+        pthread_join(threads[i], NULL);
 }
 
 static void identity_use(void)
@@ -146,7 +170,10 @@ static int answer_read(SSL *ssl)
 
 static bool exchange(SSL *ssl)
 {
-    const struct bytes *request = &requests[atomic_fetch_add(&next_request, 1) % requests_count];
+    size_t next = atomic_fetch_add(&next_request, 1);
+    if (next >= requests_count)
+        stop("the service answers faster than requests were prepared");
+    const struct bytes *request = &requests[next];
     return SSL_write(ssl, request->data, (int)request->size) > 0 && answer_read(ssl) == options.expect;
 }
 
@@ -268,9 +295,7 @@ static void load_run(void)
         stop("no TLS");
     if (options.context)
         identity_use();
-    requests_count = (size_t)options.seconds * 4000 < REQUESTS_MAX ? (size_t)options.seconds * 4000 : REQUESTS_MAX;
-    for (size_t i = 0; i < requests_count; i++)
-        request_prepare(&requests[i]);
+    requests_make();
     double begin = seconds_now();
     for (int i = 0; i < options.connections; i++) {
         workers[i].milliseconds = calloc(SAMPLES_MAX, sizeof(float));
