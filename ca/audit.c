@@ -14,9 +14,9 @@ enum err audit_denial(struct ca *ca, const struct caller *caller, const char *wh
     fault_line(&shown, reasons, sizeof reasons);
     AUTO(change) change = {0};
     event_begin(&change.event, "denied", actor);
-    event_text(&change.event, "what", what);
-    event_text(&change.event, "code", code_name(why->code));
-    event_text(&change.event, "reason", reasons);
+    member_string(&change.event, "what", what);
+    member_string(&change.event, "code", code_name(why->code));
+    member_string(&change.event, "reason", reasons);
     return ledger_commit(ca->ledger, &change, f);
 }
 
@@ -24,7 +24,7 @@ enum err audit_strangers(struct ca *ca, uint64_t refusals, struct fault *f)
 {
     AUTO(change) change = {0};
     event_begin(&change.event, "denied.unknown", "nobody");
-    bytes_appendf(&change.event, ",\"refusals\":%llu", (unsigned long long)refusals);
+    member_integer(&change.event, "refusals", (int64_t)refusals);
     return ledger_commit(ca->ledger, &change, f);
 }
 

@@ -1,9 +1,7 @@
 /* change.c: putting a change together: expectations, writes and the members of its event. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/base/encode.h"
 #include "ca/ledger.h"
 
 static struct bytes bytes_move(struct bytes *from)
@@ -62,35 +60,9 @@ void change_cleanup(struct change *change)
 
 /* ---- events ---- */
 
-void event_text(struct bytes *event, const char *member, const char *text)
-{
-    json_t *value = json_string(text);
-    char *encoded = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
-    if (encoded)
-        bytes_appendf(event, "%s\"%s\":%s", event->size ? "," : "", member, encoded);
-    else
-        event->failed = true;
-    free(encoded);
-    json_decref(value);
-}
-
 void event_begin(struct bytes *event, const char *name, const char *actor)
 {
     bytes_clear(event);
-    event_text(event, "event", name);
-    event_text(event, "actor", actor);
-}
-
-void event_hex(struct bytes *event, const char *member, struct span data)
-{
-    bytes_appendf(event, ",\"%s\":\"", member);
-    hex_append(event, data);
-    bytes_append_text(event, "\"");
-}
-
-void event_time(struct bytes *event, const char *member, int64_t seconds)
-{
-    char text[TIME_TEXT_SIZE];
-    time_text(seconds, text);
-    bytes_appendf(event, ",\"%s\":\"%s\"", member, text);
+    member_string(event, "event", name);
+    member_string(event, "actor", actor);
 }

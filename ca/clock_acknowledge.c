@@ -22,7 +22,7 @@ enum err clock_acknowledge(struct ca *ca, const struct caller *caller, int64_t s
     caller_text(caller, actor, sizeof actor);
     AUTO(change) change = {.clock = clock_state_from(&sample, before.boot_id)};
     event_begin(&change.event, "clock.acknowledged", actor);
-    event_time(&change.event, "clock", sample.wall_seconds);
-    event_time(&change.event, "mark", before.mark); /* what was the latest trusted time until now */
+    member_time(&change.event, "clock", sample.wall_seconds);
+    member_time(&change.event, "mark", before.mark); /* what was the latest trusted time until now */
     return ledger_commit(ca->ledger, &change, f);
 }

@@ -212,15 +212,15 @@ static void creation_event(const struct cluster *cluster, const char *actor, str
     uint8_t hash[SHA256_SIZE];
     struct bytes *event = &creation->change.event;
     event_begin(event, "cluster.created", actor);
-    event_text(event, "cluster", cluster->name);
+    member_string(event, "cluster", cluster->name);
     crypto_hash_sha256(hash, cluster->document.data, cluster->document.size);
-    event_hex(event, "document_sha256", SPAN_OF(hash));
+    member_hex(event, "document_sha256", SPAN_OF(hash));
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++) {
         char member[AUTHORITY_NAME_MAX + 8];
         snprintf(member, sizeof member, "%s_sha256", cluster_authorities[i]);
         const struct bytes *certificate = &creation->authorities[i]->record.certificate;
         crypto_hash_sha256(hash, certificate->data, certificate->size);
-        event_hex(event, member, SPAN_OF(hash));
+        member_hex(event, member, SPAN_OF(hash));
     }
 }
 

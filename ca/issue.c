@@ -144,14 +144,14 @@ static void record_fill(const struct issue_request *request, const struct decisi
 static void issue_event(struct bytes *event, const struct certificate_record *record)
 {
     event_begin(event, "certificate.issued", record->requested_by);
-    event_text(event, "cluster", record->cluster);
-    event_text(event, "authority", record->authority);
-    event_text(event, "profile", record->profile);
-    event_text(event, "node", record->node);
-    event_text(event, "identity", record->identity);
-    event_hex(event, "serial", SPAN_OF(record->serial));
-    event_time(event, "not_after", record->not_after);
-    event_hex(event, "spki_sha256", SPAN_OF(record->spki_sha256));
+    member_string(event, "cluster", record->cluster);
+    member_string(event, "authority", record->authority);
+    member_string(event, "profile", record->profile);
+    member_string(event, "node", record->node);
+    member_string(event, "identity", record->identity);
+    member_hex(event, "serial", SPAN_OF(record->serial));
+    member_time(event, "not_after", record->not_after);
+    member_hex(event, "spki_sha256", SPAN_OF(record->spki_sha256));
 }
 
 static enum err change_prepare(const struct issue_request *request, const struct request *csr,

@@ -139,7 +139,7 @@ static enum err change_finish(struct change *change, int64_t now, struct merkle_
     if (change->record) {
         uint8_t hash[SHA256_SIZE];
         crypto_hash_sha256(hash, change->record->certificate.data, change->record->certificate.size);
-        event_hex(&change->event, "certificate_sha256", SPAN_OF(hash));
+        member_hex(&change->event, "certificate_sha256", SPAN_OF(hash));
         record_write(change);
     }
     if (change->complete)

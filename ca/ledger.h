@@ -15,6 +15,7 @@
 #include <semaphore.h>
 
 #include "ca/authority.h"
+#include "ca/base/json_text.h"
 #include "ca/clock.h"
 #include "ca/record.h"
 #include "ca/store.h"
@@ -63,11 +64,8 @@ void change_put(struct change *change, struct bytes *take_key, struct bytes *tak
 MUST_USE enum err change_check(const struct change *change, struct fault *f);
 void change_cleanup(struct change *change);
 
-/* Begins the members of an event: "event":"token.created","actor":"admin root". */
+/* Begins the members of an event: "event":"token.created","actor":"admin root". More follow by ca/base/json_text.h. */
 void event_begin(struct bytes *event, const char *name, const char *actor);
-void event_text(struct bytes *event, const char *member, const char *text); /* escaped */
-void event_hex(struct bytes *event, const char *member, struct span data);
-void event_time(struct bytes *event, const char *member, int64_t seconds);
 
 struct ledger;
 

@@ -42,9 +42,9 @@ static void token_write(struct change *change, const struct token_record *record
 static void token_event(struct bytes *event, const char *name, const char *actor, const struct token_record *record)
 {
     event_begin(event, name, actor);
-    event_hex(event, "token", SPAN_OF(record->id));
-    event_text(event, "cluster", record->cluster);
-    event_text(event, "node", record->node);
+    member_hex(event, "token", SPAN_OF(record->id));
+    member_string(event, "cluster", record->cluster);
+    member_string(event, "node", record->node);
 }
 
 enum err token_create(struct ca *ca, const struct caller *caller, const struct token_request *request,
@@ -63,7 +63,7 @@ enum err token_create(struct ca *ca, const struct caller *caller, const struct t
     AUTO(change) change = {0};
     token_write(&change, &record, 0);
     token_event(&change.event, "token.created", record.created_by, &record);
-    event_time(&change.event, "expires_at", record.expires_at);
+    member_time(&change.event, "expires_at", record.expires_at);
     idempotency_attach(request->idempotency, &record, &change);
     enum err err = ledger_commit(ca->ledger, &change, f);
     if (err == ERR_CONFLICT)

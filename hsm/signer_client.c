@@ -400,17 +400,22 @@ static enum err part_send(struct signer *signer, const struct sign_request *requ
     return err;
 }
 
-/* Cuts the batch so that each of the signer's threads gets a share, and sends the parts. On failure those that
- * were sent still have to be waited for. */
+/* Half of what each of the signer's threads would get of what is left: the parts become small towards the end, so that
+ * the threads end together. */
+static size_t part_share(const struct signer *signer, size_t left)
+{
+    return (left + 2 * signer->threads - 1) / (2 * signer->threads);
+}
+
+/* Cuts the batch and sends the parts. On failure those that were sent still have to be waited for. */
 static enum err parts_send(struct signer *signer, struct signing *signings, size_t count, struct part *parts,
                            size_t *parts_count, struct fault *f)
 {
-    size_t share = (count + signer->threads - 1) / signer->threads;
     struct sign_request request;
     for (size_t done = 0; done < count;) {
         struct part *part = &parts[*parts_count];
         part->signings = &signings[done];
-        part->count = part_fill(part->signings, count - done < share ? count - done : share, &request);
+        part->count = part_fill(part->signings, part_share(signer, count - done), &request);
         if (part->count == 0) {
             struct signing *misfit = &signings[done++];
             misfit->err = fault_set(misfit->fault, CODE_TOO_LARGE, "a draft of %zu bytes is too large to be signed",

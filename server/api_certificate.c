@@ -59,7 +59,9 @@ static enum err answer_issue(struct app *app, const struct http_request *request
         return OK;
     if (!asked.dry_run)
         return certificate_answer(app, &result, ret_response, f);
-    *ret_response = http_json(200, json_decision(&result.decision));
+    AUTO(bytes) text = {0};
+    TRY(json_decision_text(&result.decision, &text, f));
+    *ret_response = http_json_text(200, &text);
     return OK;
 }
 
@@ -146,18 +148,6 @@ static void page_free(struct page **page)
     free(*page);
 }
 
-static enum err page_json(struct ca *ca, const struct page *page, json_t **ret_json, struct fault *f)
-{
-    CLEANUP(json_cleanup) json_t *items = json_array();
-    for (size_t i = 0; i < page->count; i++) {
-        json_t *item = NULL;
-        TRY(json_certificate(ca, &page->records[i], &item, f));
-        json_list_add(&items, item);
-    }
-    *ret_json = json_page(TAKE(items), bytes_span(&page->cursor));
-    return OK;
-}
-
 static enum err answer_list(struct app *app, const struct http_request *request, struct http_response *ret_response,
                             struct fault *f)
 {
@@ -168,9 +158,9 @@ static enum err answer_list(struct app *app, const struct http_request *request,
     if (!page)
         return fault_no_memory(f);
     TRY(index_query(app->ca->index, &query, page->records, &page->count, &page->cursor, f));
-    json_t *json = NULL;
-    TRY(page_json(app->ca, page, &json, f));
-    *ret_response = http_json(200, json);
+    AUTO(bytes) text = {0};
+    TRY(json_certificates_text(app->ca, page->records, page->count, bytes_span(&page->cursor), &text, f));
+    *ret_response = http_json_text(200, &text);
     return OK;
 }
 

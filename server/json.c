@@ -6,6 +6,7 @@
 
 #include "ca/base/document.h"
 #include "ca/base/encode.h"
+#include "ca/base/json_text.h"
 
 /* ---- values ---- */
 
@@ -35,47 +36,12 @@ json_t *json_time(int64_t seconds)
     return json_string(text);
 }
 
-/* null for an empty text: there is none */
-static json_t *json_text(const char *text)
-{
-    return text && *text ? json_string(text) : json_null();
-}
-
 void json_list_add(json_t **list, json_t *take_item)
 {
     if (json_array_append_new(*list, take_item) == 0)
         return;
     json_decref(*list);
     *list = NULL;
-}
-
-/* The words of the bits that are set, in bit order. */
-static json_t *json_words(const char *const *words, unsigned bits)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; words[i]; i++)
-        if (bits & (1u << i))
-            json_list_add(&list, json_string(words[i]));
-    return list;
-}
-
-static json_t *json_dns(const struct alternative_names *names)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < names->dns_count; i++)
-        json_list_add(&list, json_string(names->dns[i]));
-    return list;
-}
-
-static json_t *json_addresses(const struct alternative_names *names)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < names->addresses_count; i++) {
-        char text[ADDRESS_TEXT_SIZE];
-        address_text(&names->addresses[i], text);
-        json_list_add(&list, json_string(text));
-    }
-    return list;
 }
 
 json_t *json_page(json_t *take_items, struct span cursor)
@@ -172,53 +138,88 @@ json_t *json_token(const struct token_record *record, int64_t now)
                      record->created_by, "uses", json_token_uses(record));
 }
 
+/* ---- certificates ----
+ *
+ * As text: see ca/base/json_text.h. */
+
+static void member_words(struct bytes *out, const char *name, const char *const *words, unsigned bits)
+{
+    member_begin(out, name);
+    bytes_append_text(out, "[");
+    for (unsigned i = 0; words[i]; i++)
+        if (bits & (1u << i))
+            element_string(out, words[i]);
+    bytes_append_text(out, "]");
+}
+
+static void member_dns(struct bytes *out, const struct alternative_names *names)
+{
+    member_begin(out, "dns");
+    bytes_append_text(out, "[");
+    for (size_t i = 0; i < names->dns_count; i++)
+        element_string(out, names->dns[i]);
+    bytes_append_text(out, "]");
+}
+
+static void member_addresses(struct bytes *out, const struct alternative_names *names)
+{
+    member_begin(out, "addresses");
+    bytes_append_text(out, "[");
+    for (size_t i = 0; i < names->addresses_count; i++) {
+        char text[ADDRESS_TEXT_SIZE];
+        address_text(&names->addresses[i], text);
+        element_string(out, text);
+    }
+    bytes_append_text(out, "]");
+}
+
 /* What a certificate holds: the same members in a decision and in a certificate. */
-static json_t *json_content(const struct certificate_content *content)
+static void content_members(struct bytes *out, const struct certificate_content *content)
 {
     char subject[512];
     distinguished_name_text(&content->subject, subject, sizeof subject);
-    return json_pack("{ss so so so so so so}", "subject", subject, "dns", json_dns(&content->names), "addresses",
-                     json_addresses(&content->names), "key_usage", json_words(usage_words, content->key_usage),
-                     "extended_key_usage", json_words(extended_usage_words, content->extended_key_usage), "not_before",
-                     json_time(content->not_before), "not_after", json_time(content->not_after));
+    member_string(out, "subject", subject);
+    member_dns(out, &content->names);
+    member_addresses(out, &content->names);
+    member_words(out, "key_usage", usage_words, content->key_usage);
+    member_words(out, "extended_key_usage", extended_usage_words, content->extended_key_usage);
+    member_time(out, "not_before", content->not_before);
+    member_time(out, "not_after", content->not_after);
 }
 
-/* Both or none. Takes more. */
-static json_t *json_joined(json_t *object, json_t *take_more)
+enum err json_decision_text(const struct decision *decision, struct bytes *ret_text, struct fault *f)
 {
-    if (object && take_more && json_object_update(object, take_more) == 0) {
-        json_decref(take_more);
-        return object;
-    }
-    json_decref(take_more);
-    json_decref(object);
-    return NULL;
+    struct bytes text = {0};
+    bytes_append_text(&text, "{\"decision\":{");
+    member_string(&text, "profile", decision->profile->name);
+    member_string(&text, "authority", decision->authority);
+    member_string(&text, "cluster", decision->cluster);
+    member_string_or_null(&text, "node", decision->node);
+    member_string_or_null(&text, "identity", decision->identity);
+    content_members(&text, &decision->content);
+    bytes_append_text(&text, "}}");
+    return bytes_give(&text, ret_text, f);
 }
 
-json_t *json_decision(const struct decision *decision)
-{
-    json_t *place =
-        json_pack("{ss ss ss so so}", "profile", decision->profile->name, "authority", decision->authority, "cluster",
-                  decision->cluster, "node", json_text(decision->node), "identity", json_text(decision->identity));
-    return json_pack("{so}", "decision", json_joined(place, json_content(&decision->content)));
-}
-
-/* ---- certificates ---- */
-
-static json_t *json_record(const struct certificate_record *record, const struct certificate_content *content,
-                           int64_t now)
+static void record_members(struct bytes *out, const struct certificate_record *record,
+                           const struct certificate_content *content, int64_t now)
 {
     uint8_t sha256[SHA256_SIZE];
     crypto_hash_sha256(sha256, record->certificate.data, record->certificate.size);
-    json_t *place =
-        json_pack("{so ss ss so ss so so}", "serial", json_hex(SPAN_OF(record->serial)), "cluster", record->cluster,
-                  "authority", record->authority, "node", json_text(record->node), "profile", record->profile,
-                  "identity", json_text(record->identity), "role", json_text(requester_word(record->role)));
-    json_t *history = json_pack("{ss so ss so so sI}", "state", certificate_record_state(record, now), "issued_at",
-                                json_time(record->issued_at), "requested_by", record->requested_by, "spki_sha256",
-                                json_hex(SPAN_OF(record->spki_sha256)), "sha256", json_hex(SPAN_OF(sha256)),
-                                "log_sequence", (json_int_t)record->log_sequence);
-    return json_joined(json_joined(place, json_content(content)), history);
+    member_hex(out, "serial", SPAN_OF(record->serial));
+    member_string(out, "cluster", record->cluster);
+    member_string(out, "authority", record->authority);
+    member_string_or_null(out, "node", record->node);
+    member_string(out, "profile", record->profile);
+    member_string_or_null(out, "identity", record->identity);
+    member_string_or_null(out, "role", requester_word(record->role));
+    content_members(out, content);
+    member_string(out, "state", certificate_record_state(record, now));
+    member_time(out, "issued_at", record->issued_at);
+    member_string(out, "requested_by", record->requested_by);
+    member_hex(out, "spki_sha256", SPAN_OF(record->spki_sha256));
+    member_hex(out, "sha256", SPAN_OF(sha256));
+    member_integer(out, "log_sequence", (int64_t)record->log_sequence);
 }
 
 /* The service's CA issues the identities of the nodes of all clusters. */
@@ -238,22 +239,38 @@ static enum err content_read(const struct certificate_record *record, struct cer
     return fault_set(f, CODE_DAMAGED, "a stored certificate does not parse: %s", why);
 }
 
-enum err json_certificate(struct ca *ca, const struct certificate_record *record, json_t **ret_json, struct fault *f)
+static enum err certificate_element(const struct certificate_record *record, int64_t now, struct bytes *text,
+                                    struct fault *f)
 {
     AUTO(certificate) certificate = {0};
     TRY(content_read(record, &certificate, f));
-    *ret_json = json_record(record, &certificate.body.content, ca_now(ca));
-    return *ret_json ? OK : fault_no_memory(f);
+    element_begin(text);
+    bytes_append_text(text, "{");
+    record_members(text, record, &certificate.body.content, now);
+    bytes_append_text(text, "}");
+    return OK;
 }
 
-/* ---- a certificate with its PEMs ----
- *
- * The PEMs are written into the text of the object: libjansson looks at each of their letters, and that would cost more
- * than all the rest of the answer. Nothing in a PEM needs an escape but the ends of its lines. */
+enum err json_certificates_text(struct ca *ca, const struct certificate_record *records, size_t count,
+                                struct span cursor, struct bytes *ret_text, struct fault *f)
+{
+    AUTO(bytes) text = {0}, next = {0};
+    bytes_append_text(&text, "{\"items\":[");
+    for (size_t i = 0; i < count; i++)
+        TRY(certificate_element(&records[i], ca_now(ca), &text, f));
+    bytes_append_text(&text, "]");
+    base64url_append(&next, cursor);
+    TRY(bytes_check(&next, f));
+    member_string_or_null(&text, "next_cursor", bytes_text(&next));
+    bytes_append_text(&text, "}");
+    return bytes_give(&text, ret_text, f);
+}
 
+/* Nothing in a PEM needs an escape but the ends of its lines. */
 static void pem_member(struct bytes *text, const char *name, struct span pem)
 {
-    bytes_appendf(text, ",\"%s\":\"", name);
+    member_begin(text, name);
+    bytes_append(text, "\"", 1);
     while (pem.size > 0) {
         const uint8_t *end = memchr(pem.data, '\n', pem.size);
         size_t line = end ? (size_t)(end - pem.data) : pem.size;
@@ -285,18 +302,6 @@ static enum err pem_members(struct ca *ca, const struct certificate_record *reco
     return OK;
 }
 
-static enum err record_text(struct ca *ca, const struct certificate_record *record,
-                            const struct certificate_content *content, struct bytes *text, struct fault *f)
-{
-    CLEANUP(json_cleanup) json_t *json = json_record(record, content, ca_now(ca));
-    char *dumped = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    if (!dumped)
-        return fault_no_memory(f);
-    bytes_append(text, dumped, strlen(dumped) - 1); /* the object stays open */
-    free(dumped);
-    return OK;
-}
-
 enum err json_certificate_text(struct ca *ca, const struct certificate_record *record,
                                const struct certificate_content *content, struct bytes *ret_text, struct fault *f)
 {
@@ -304,11 +309,9 @@ enum err json_certificate_text(struct ca *ca, const struct certificate_record *r
     AUTO(bytes) text = {0};
     if (!content)
         TRY(content_read(record, &certificate, f));
-    TRY(record_text(ca, record, content ? content : &certificate.body.content, &text, f));
+    bytes_append_text(&text, "{");
+    record_members(&text, record, content ? content : &certificate.body.content, ca_now(ca));
     TRY(pem_members(ca, record, &text, f));
-    bytes_append(&text, "}", 1);
-    TRY(bytes_check(&text, f));
-    *ret_text = text;
-    text = (struct bytes){0};
-    return OK;
+    bytes_append_text(&text, "}");
+    return bytes_give(&text, ret_text, f);
 }

@@ -24,18 +24,17 @@ json_t *json_cluster_made(const struct cluster_made *made);
 /* with_nodes: the whole inventory, which has thousands of nodes for some. */
 json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes);
 json_t *json_token(const struct token_record *record, int64_t now);
-json_t *json_decision(const struct decision *decision);
+MUST_USE enum err json_decision_text(const struct decision *decision, struct bytes *ret_text, struct fault *f);
 
-/* Without PEMs, for lists. ERR_IO (CODE_DAMAGED) when the stored certificate does not parse. */
-MUST_USE enum err json_certificate(struct ca *ca, const struct certificate_record *record, json_t **ret_json,
-                                   struct fault *f);
-/* The same as text, with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of
- * that name).
+/* A page of a list, as json_page() makes it, without PEMs. ERR_IO (CODE_DAMAGED) when a stored certificate does not
+ * parse. */
+MUST_USE enum err json_certificates_text(struct ca *ca, const struct certificate_record *records, size_t count,
+                                         struct span cursor, struct bytes *ret_text, struct fault *f);
+/* One, with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of that name).
  * content  what is in the certificate, where it is at hand; NULL: it is read from the record's */
 MUST_USE enum err json_certificate_text(struct ca *ca, const struct certificate_record *record,
                                         const struct certificate_content *content, struct bytes *ret_text,
                                         struct fault *f);
-
 /* {"items": […], "next_cursor": null or text}. Takes items. */
 json_t *json_page(json_t *take_items, struct span cursor);
 

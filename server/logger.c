@@ -1,11 +1,14 @@
 #include "server/logger.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "ca/base/json_text.h"
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
@@ -21,31 +24,6 @@ void log_open(enum log_level level, const char *process)
 bool log_enabled(enum log_level level)
 {
     return level >= level_min;
-}
-
-/* Whether JSON takes the text as it is. */
-static bool text_is_plain(const char *text)
-{
-    for (; *text; text++)
-        if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
-            return false;
-    return true;
-}
-
-/* Nearly all texts are plain; the others pay for jansson. */
-static void quoted_append(struct bytes *line, const char *text)
-{
-    if (text_is_plain(text)) {
-        bytes_append_text(line, "\"");
-        bytes_append_text(line, text);
-        bytes_append_text(line, "\"");
-        return;
-    }
-    json_t *string = json_string(text);
-    char *dump = string ? json_dumps(string, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
-    bytes_append_text(line, dump ? dump : "\"(not UTF-8)\"");
-    free(dump);
-    json_decref(string);
 }
 
 static void time_append(struct bytes *line)
@@ -71,18 +49,20 @@ void log_text(struct bytes *line, const char *member, const char *text)
 {
     if (!*text)
         return;
-    bytes_appendf(line, ",\"%s\":", member);
-    quoted_append(line, text);
+    member_begin(line, member);
+    if (!quoted_append(line, text, JSON_ENSURE_ASCII))
+        bytes_append_text(line, "\"(not UTF-8)\"");
 }
 
 void log_number(struct bytes *line, const char *member, int64_t number)
 {
-    bytes_appendf(line, ",\"%s\":%lld", member, (long long)number);
+    member_integer(line, member, number);
 }
 
 void log_milliseconds(struct bytes *line, const char *member, double seconds)
 {
-    bytes_appendf(line, ",\"%s\":%.3f", member, seconds * 1000);
+    member_begin(line, member);
+    bytes_appendf(line, "%.3f", seconds * 1000);
 }
 
 void log_reason(struct bytes *line, const struct fault *fault)

@@ -32,6 +32,8 @@ const char *bytes_text(const struct bytes *b)
     return b->data ? (const char *)b->data : "";
 }
 
+enum { BYTES_MIN = 64 };
+
 /* Room for `more` bytes and the NUL. */
 static bool bytes_reserve(struct bytes *b, size_t more)
 {
@@ -41,7 +43,7 @@ static bool bytes_reserve(struct bytes *b, size_t more)
     }
     if (b->size + more < b->capacity)
         return true;
-    size_t capacity = (b->size + more + 1) * 3 / 2 + 16;
+    size_t capacity = (b->size + more) * 2 + BYTES_MIN;
     uint8_t *data = realloc(b->data, capacity);
     if (!data) {
         b->failed = true;
@@ -76,19 +78,40 @@ void bytes_appendf(struct bytes *b, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int size = vsnprintf(NULL, 0, format, arguments);
+    size_t room = b->capacity - b->size;
+    int size = vsnprintf(room ? (char *)b->data + b->size : NULL, room, format, arguments);
     va_end(arguments);
-    if (size < 0 || !bytes_reserve(b, (size_t)size))
+    if (size < 0)
         return;
-    va_start(arguments, format);
-    vsnprintf((char *)b->data + b->size, (size_t)size + 1, format, arguments);
-    va_end(arguments);
+    bool fits = (size_t)size < room;
+    if (!bytes_reserve(b, (size_t)size)) {
+        if (room)
+            b->data[b->size] = 0; /* not the beginning of what did not fit */
+        return;
+    }
+    if (!fits) {
+        va_start(arguments, format);
+        vsnprintf((char *)b->data + b->size, (size_t)size + 1, format, arguments);
+        va_end(arguments);
+    }
     b->size += (size_t)size;
 }
 
 enum err bytes_check(const struct bytes *b, struct fault *f)
 {
     return b->failed ? fault_no_memory(f) : OK;
+}
+
+enum err bytes_give(struct bytes *take_b, struct bytes *ret_b, struct fault *f)
+{
+    struct bytes given = *take_b;
+    *take_b = (struct bytes){0};
+    if (given.failed) {
+        bytes_free(&given);
+        return fault_no_memory(f);
+    }
+    *ret_b = given;
+    return OK;
 }
 
 enum err bytes_copy(struct span source, struct bytes *ret_copy, struct fault *f)

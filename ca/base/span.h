@@ -55,6 +55,8 @@ void bytes_appendf(struct bytes *b, const char *format, ...) __attribute__((form
 
 /* ERR_NOMEM when an append to b failed. */
 MUST_USE enum err bytes_check(const struct bytes *b, struct fault *f);
+/* The same, and moves it; take_b is empty then. */
+MUST_USE enum err bytes_give(struct bytes *take_b, struct bytes *ret_b, struct fault *f);
 
 /* A copy; ret_copy is overwritten, not freed. */
 MUST_USE enum err bytes_copy(struct span source, struct bytes *ret_copy, struct fault *f);

@@ -40,6 +40,8 @@ static void bytes_grow_and_end_with_nul(void **state)
     bytes_append_span(&b, span_text("bc"));
     bytes_appendf(&b, "-%d-%s", 7, "z");
     assert_string_equal(bytes_text(&b), "abc-7-z");
+    bytes_appendf(&b, "%*d", 40000, 1); /* more than there is room for */
+    assert_int_equal(strlen(bytes_text(&b)), 7 + 40000);
     assert_ok(bytes_check(&b, &f), &f);
     bytes_free(&b);
     assert_null(b.data);
@@ -65,11 +67,17 @@ static void copies_are_their_own(void **state)
 {
     (void)state;
     char source[] = "abc";
-    AUTO(bytes) copy = {0};
+    AUTO(bytes) copy = {0}, given = {0};
     struct fault f = {0};
     assert_ok(bytes_copy(span_text(source), &copy, &f), &f);
     source[0] = 'x';
     assert_string_equal(bytes_text(&copy), "abc");
+    assert_ok(bytes_give(&copy, &given, &f), &f);
+    assert_string_equal(bytes_text(&given), "abc");
+    assert_null(copy.data);
+    copy.failed = true;
+    assert_int_equal(bytes_give(&copy, &given, &f), ERR_NOMEM);
+    assert_string_equal(bytes_text(&given), "abc");
     char *taken = source, *rest = TAKE(taken);
     assert_ptr_equal(rest, source);
     assert_null(taken);
