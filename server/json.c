@@ -36,14 +36,6 @@ json_t *json_time(int64_t seconds)
     return json_string(text);
 }
 
-void json_list_add(json_t **list, json_t *take_item)
-{
-    if (json_array_append_new(*list, take_item) == 0)
-        return;
-    json_decref(*list);
-    *list = NULL;
-}
-
 json_t *json_page(json_t *take_items, struct span cursor)
 {
     struct bytes text = {0};

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "ca/ca.h"
+#include "policies/json.h"
 
 json_t *json_hex(struct span data);
 json_t *json_time(int64_t seconds);
@@ -14,9 +15,6 @@ json_t *json_bytes(struct span text);
 
 /* "admin", "operator", …; null for none. */
 const char *requester_word(enum requester requester);
-
-/* Appends; a list that cannot grow becomes NULL, so that no list is ever cut unseen. */
-void json_list_add(json_t **list, json_t *take_item);
 
 json_t *json_authority(const struct authority *authority);
 /* A cluster that was made just now, whose CAs are not in ca yet. */
