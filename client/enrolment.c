@@ -93,8 +93,10 @@ enum err enrolment_check_owner(const struct enrolment *enrolment, struct fault *
         if (profile->common_name_from != COMMON_NAME_NODE)
             continue;
         char name[ATTRIBUTE_MAX + 1];
+        struct distinguished_name own = {0};
+        profile_subject(profile, enrolment->node, NULL, &own);
         installed_name(enrolment->folder, profile->name, name);
-        if (name[0] && strcmp(name, enrolment->node) != 0)
+        if (name[0] && strcmp(name, own.common_name) != 0)
             return fault_set(f, CODE_CONFLICT,
                              "the folder holds the %s certificate of \"%s\", and the token is for \"%s\": choose "
                              "another folder with --out, or remove it",

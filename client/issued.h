@@ -32,7 +32,8 @@ struct issued_facts {
     int64_t not_after;
 };
 
-/* The key is ours; subject and usages are the profile's; the chain is the certificate and the CA that signed it; this
+/* The key is ours; subject and usages are the profile's (its organization one that some version of
+ * Kubernetes has there); the chain is the certificate and the CA that signed it; this
  * CA is in the bundle, and is the pinned one where the service itself is the issuer; all is valid now.
  * CODE_UNTRUSTED with all reasons, or what the parser says. */
 MUST_USE enum err issued_check(const struct issued *issued, const struct expectation *expectation,

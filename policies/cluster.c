@@ -10,7 +10,8 @@
 
 const char *const cluster_authorities[] = {"etcd-ca", "kubernetes", "front-proxy-ca", NULL};
 
-enum { KUBERNETES_MINOR_MIN = 20, KUBERNETES_MINOR_MAX = 37 };
+/* kubeadm refuses a subnet of services with room for fewer than ten. */
+enum { SERVICE_SUBNET_BITS_MIN = 4 };
 
 static const int64_t authority_lifetime_default_seconds = 87600LL * 3600;
 static const int64_t authority_lifetime_min_seconds = 3600;
@@ -41,23 +42,24 @@ static bool number_take(const char **text, size_t digits, unsigned *ret_number)
 }
 
 /* "1.31" or "1.31.2", perhaps with a "v". */
-static bool version_parse(const char *text, unsigned *ret_minor)
+static bool version_parse(const char *text, unsigned *ret_minor, int *ret_patch)
 {
     unsigned minor, patch;
+    bool patched;
     text += *text == 'v';
     if (strncmp(text, "1.", 2) != 0)
         return false;
     text += 2;
     if (!number_take(&text, 2, &minor))
         return false;
-    if (*text == '.') {
-        text++;
-        if (!number_take(&text, 3, &patch))
-            return false;
-    }
+    patched = *text == '.';
+    text += patched;
+    if (patched && !number_take(&text, 3, &patch))
+        return false;
     if (*text)
         return false;
     *ret_minor = minor;
+    *ret_patch = patched ? (int)patch : KUBERNETES_PATCH_UNKNOWN;
     return true;
 }
 
@@ -67,8 +69,8 @@ static void version_read(const struct node *root, struct cluster *cluster)
     const char *text;
     if (!node_string(&version, NODE_REQUIRED, &text))
         return;
-    if (!version_parse(text, &cluster->kubernetes_minor) || cluster->kubernetes_minor < KUBERNETES_MINOR_MIN ||
-        cluster->kubernetes_minor > KUBERNETES_MINOR_MAX)
+    if (!version_parse(text, &cluster->kubernetes_minor, &cluster->kubernetes_patch) ||
+        cluster->kubernetes_minor < KUBERNETES_MINOR_MIN || cluster->kubernetes_minor > KUBERNETES_MINOR_MAX)
         node_error(&version, "\"%s\" is no version from \"1.%d\" to \"1.%d\"", text, KUBERNETES_MINOR_MIN,
                    KUBERNETES_MINOR_MAX);
 }
@@ -118,28 +120,75 @@ static void subnet_read(const struct node *networking, const char *key, const ch
         node_error(&subnet, "%s", fault.text);
 }
 
+static void domain_read(const struct node *networking, struct cluster *cluster)
+{
+    struct node domain = node_get(networking, "dnsDomain");
+    strcpy(cluster->dns_domain, "cluster.local");
+    if (!node_text(&domain, NODE_OPTIONAL, cluster->dns_domain, sizeof cluster->dns_domain))
+        return;
+    if (!dns_name_valid(cluster->dns_domain))
+        node_error(&domain, "\"%s\" is no DNS name in lower case", cluster->dns_domain);
+    else if (strlen(CLUSTER_DNS_SERVICE) + strlen(cluster->dns_domain) > DNS_NAME_MAX)
+        node_error(&domain, "with \"" CLUSTER_DNS_SERVICE "\" before it that is longer than %d characters",
+                   DNS_NAME_MAX);
+}
+
 static void networking_read(const struct node *root, struct cluster *cluster)
 {
     static const char *const keys[] = {"dnsDomain", "serviceSubnet", "podSubnet", NULL};
     struct node networking = node_get(root, "networking");
+    const struct network *services = &cluster->service_subnet, *pods = &cluster->pod_subnet;
     node_allow(&networking, keys);
-    struct node domain = node_get(&networking, "dnsDomain");
-    strcpy(cluster->dns_domain, "cluster.local");
-    if (node_text(&domain, NODE_OPTIONAL, cluster->dns_domain, sizeof cluster->dns_domain) &&
-        !dns_name_valid(cluster->dns_domain))
-        node_error(&domain, "\"%s\" is no DNS name in lower case", cluster->dns_domain);
+    domain_read(&networking, cluster);
     subnet_read(&networking, "serviceSubnet", "10.96.0.0/12", &cluster->service_subnet);
     subnet_read(&networking, "podSubnet", "10.244.0.0/16", &cluster->pod_subnet);
-    if (cluster->service_subnet.base.size && cluster->pod_subnet.base.size &&
-        network_overlaps(&cluster->service_subnet, &cluster->pod_subnet))
+    if (services->base.size && services->base.size * 8 - services->prefix_bits < SERVICE_SUBNET_BITS_MIN) {
+        struct node subnet = node_get(&networking, "serviceSubnet");
+        node_error(&subnet, "a subnet of services has room for at least 10");
+    }
+    if (services->base.size && pods->base.size && network_overlaps(services, pods))
         node_error(&networking, "serviceSubnet and podSubnet overlap");
+}
+
+static enum err cert_san_add(const struct node *item, const char *text, struct alternative_names *names,
+                             struct fault *f)
+{
+    struct address address;
+    struct fault fault = {0};
+    bool is_address = address_parse(text, &address, &fault) == OK;
+    if (!is_address && !dns_name_valid(text))
+        node_error(item, "\"%s\" is no DNS name in lower case (RFC 1123) and no address", text);
+    else if (is_address ? alternative_names_has_address(names, &address) : alternative_names_has_dns(names, text))
+        node_error(item, "\"%s\" stands here twice", text);
+    else if (is_address)
+        return alternative_names_add_address(names, &address, f);
+    else
+        return alternative_names_add_dns(names, text, f);
+    return OK;
+}
+
+static enum err apiserver_read(const struct node *root, struct cluster *cluster, struct fault *f)
+{
+    static const char *const keys[] = {"certSANs", NULL};
+    struct node apiserver = node_get(root, "apiServer");
+    struct node list = node_get(&apiserver, "certSANs");
+    node_allow(&apiserver, keys);
+    size_t count = node_count(&list, NODE_OPTIONAL, CERT_SANS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node item = node_at(&list, i);
+        const char *text;
+        if (node_string(&item, NODE_REQUIRED, &text))
+            TRY(cert_san_add(&item, text, &cluster->apiserver_names, f));
+    }
+    return OK;
 }
 
 static void etcd_read(const struct node *root, struct cluster *cluster)
 {
-    static const char *const keys[] = {"topology", "certificates", NULL};
+    static const char *const keys[] = {"topology", "certificates", "apiserverClient", NULL};
     static const char *const topologies[] = {"external", "stacked", NULL};
     static const char *const certificates[] = {"member", "separate", NULL};
+    static const char *const clients[] = {"perControlPlane", "shared", NULL};
     struct node etcd = node_get(root, "etcd");
     size_t word = 0;
     if (!node_present(&etcd) && json_is_object(root->value))
@@ -147,12 +196,15 @@ static void etcd_read(const struct node *root, struct cluster *cluster)
     node_allow(&etcd, keys);
     struct node topology = node_get(&etcd, "topology");
     struct node layout = node_get(&etcd, "certificates");
+    struct node client = node_get(&etcd, "apiserverClient");
     if (node_present(&etcd) && node_word(&topology, NODE_REQUIRED, topologies, &word))
         cluster->etcd_topology = word == 0 ? ETCD_EXTERNAL : ETCD_STACKED;
     /* kubeadm makes two certificates for a stacked member; the documents' external members have one. */
     cluster->etcd_certificates = cluster->etcd_topology == ETCD_STACKED ? ETCD_SEPARATE : ETCD_MEMBER;
     if (node_word(&layout, NODE_OPTIONAL, certificates, &word))
         cluster->etcd_certificates = word == 0 ? ETCD_MEMBER : ETCD_SEPARATE;
+    if (node_word(&client, NODE_OPTIONAL, clients, &word))
+        cluster->etcd_client_shared = word == 1;
 }
 
 static enum key_algorithm algorithm_read(const struct node *keys, const char *key)
@@ -252,8 +304,17 @@ static enum err document_keep(const struct document *document, struct cluster *c
 
 enum err cluster_read(const struct document *document, struct cluster *ret_cluster, struct fault *f)
 {
-    static const char *const keys[] = {"apiVersion", "kind", "name", "kubernetesVersion", "controlPlaneEndpoint",
-                                       "networking", "etcd", "keys", "lifetimes",         "nodes",
+    static const char *const keys[] = {"apiVersion",
+                                       "kind",
+                                       "name",
+                                       "kubernetesVersion",
+                                       "controlPlaneEndpoint",
+                                       "networking",
+                                       "apiServer",
+                                       "etcd",
+                                       "keys",
+                                       "lifetimes",
+                                       "nodes",
                                        NULL};
     AUTO(cluster) cluster = {0};
     struct node root = document_root(document, f);
@@ -264,6 +325,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     version_read(&root, &cluster);
     endpoint_read(&root, &cluster);
     networking_read(&root, &cluster);
+    TRY(apiserver_read(&root, &cluster, f));
     etcd_read(&root, &cluster);
     keys_read(&root, &cluster);
     TRY(inventory_read(&nodes, &cluster, f));
@@ -282,6 +344,7 @@ void cluster_cleanup(struct cluster *cluster)
         alternative_names_cleanup(&cluster->nodes[i].names);
     free(cluster->nodes);
     free(cluster->nodes_by_name);
+    alternative_names_cleanup(&cluster->apiserver_names);
     bytes_free(&cluster->document);
 }
 
@@ -299,13 +362,15 @@ const struct node_entry *cluster_node(const struct cluster *cluster, const char 
     return found ? *found : NULL;
 }
 
-bool cluster_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile)
+const struct node_entry *cluster_first_control_plane(const struct cluster *cluster)
 {
-    if (!(profile->node_roles & node->roles))
-        return false;
-    if (strcmp(profile->name, "etcd-member") == 0)
-        return cluster->etcd_certificates == ETCD_MEMBER;
-    if (strcmp(profile->name, "etcd-server") == 0 || strcmp(profile->name, "etcd-peer") == 0)
-        return cluster->etcd_certificates == ETCD_SEPARATE;
-    return true;
+    for (size_t i = 0; i < cluster->nodes_count; i++)
+        if (cluster->nodes[i].roles & ROLE_CONTROL_PLANE)
+            return &cluster->nodes[i];
+    return NULL; /* cluster_read() sees to it that there is one */
+}
+
+const struct kubernetes_facts *cluster_kubernetes(const struct cluster *cluster)
+{
+    return kubernetes_facts(cluster->kubernetes_minor, cluster->kubernetes_patch);
 }

@@ -3,10 +3,14 @@
  *     apiVersion: ensign/v1
  *     kind: Cluster
  *     name: vagrant                            # lower-case label
- *     kubernetesVersion: "1.31"
+ *     kubernetesVersion: "1.31"                # or with a patch, "1.33.12": see policies/kubernetes.h
  *     controlPlaneEndpoint: 192.168.29.81:6443 # host:port of the load balancer
  *     networking: {dnsDomain: cluster.local, serviceSubnet: 10.96.0.0/12, podSubnet: 10.244.0.0/16}
- *     etcd: {topology: external, certificates: member}      # stacked | external; member | separate
+ *     apiServer: {certSANs: [api.example.com, 192.0.2.7]}   # more names and addresses of every API server
+ *     etcd:
+ *       topology: external                     # stacked | external
+ *       certificates: member                   # member | separate
+ *       apiserverClient: perControlPlane       # perControlPlane | shared: one pair for all API servers
  *     keys: {authorities: ecdsa-p256, certificates: ecdsa-p256}
  *     lifetimes: {authorities: 87600h}
  *     nodes:
@@ -16,20 +20,31 @@
  *         roles: [etcd]
  *
  * An address may stand at one node only; names and hostnames too. A node has neither localhost nor 127.0.0.1, ::1, a
- * multicast or link-local address, nor one of the subnets of pods and services. controlPlaneEndpoint, networking, keys,
- * lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd members draw a warning.
- * Threads: pure; a cluster is read-only once made.
+ * multicast or link-local address, nor one of the subnets of pods and services. Its first address is what its API
+ * server advertises. The subnet of services has room for ten, as kubeadm wants it; the name of a node that runs a
+ * kubelet has at most 52 letters, since its common name begins with "system:node:". controlPlaneEndpoint, networking,
+ * apiServer, keys, lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd members
+ * draw a warning. Threads: pure; a cluster is read-only once made.
  */
 #ifndef ENSIGN_POLICIES_CLUSTER_H
 #define ENSIGN_POLICIES_CLUSTER_H
 
+#include "policies/kubernetes.h"
 #include "policies/profile.h"
 
-enum { CLUSTER_NAME_MAX = 63, NODES_MAX = 5000, NODE_HOSTNAMES_MAX = 16, NODE_ADDRESSES_MAX = 16 };
+enum {
+    CLUSTER_NAME_MAX = 63,
+    NODES_MAX = 5000,
+    NODE_HOSTNAMES_MAX = 16,
+    NODE_ADDRESSES_MAX = 16,
+    CERT_SANS_MAX = 64,
+};
 
 /* The cluster name of the service's own certificates; a cluster file may not have it. */
 #define CLUSTER_SERVICE "ensign"
 #define AUTHORITY_SERVICE "service-ca"
+
+#define CLUSTER_DNS_SERVICE "kubernetes.default.svc." /* and dns_domain: a name of every API server */
 
 enum etcd_topology { ETCD_EXTERNAL, ETCD_STACKED };
 enum etcd_certificates { ETCD_MEMBER, ETCD_SEPARATE }; /* one certificate for server and peer, or two */
@@ -42,13 +57,16 @@ struct node_entry {
 
 struct cluster {
     char name[CLUSTER_NAME_MAX + 1];
-    unsigned kubernetes_minor;            /* 20..37 */
+    unsigned kubernetes_minor;            /* KUBERNETES_MINOR_MIN..MAX */
+    int kubernetes_patch;                 /* or KUBERNETES_PATCH_UNKNOWN */
     char endpoint_host[DNS_NAME_MAX + 1]; /* empty when there is none */
     unsigned endpoint_port;
     char dns_domain[DNS_NAME_MAX + 1];         /* default cluster.local */
     struct network service_subnet, pod_subnet; /* defaults 10.96.0.0/12, 10.244.0.0/16 */
+    struct alternative_names apiserver_names;  /* apiServer.certSANs */
     enum etcd_topology etcd_topology;
     enum etcd_certificates etcd_certificates;
+    bool etcd_client_shared;                  /* all API servers have the same apiserver-etcd-client; default false */
     enum key_algorithm authority_algorithm;   /* default ecdsa-p256 */
     enum key_algorithm certificate_algorithm; /* what enrolment makes; default ecdsa-p256 */
     int64_t authority_lifetime_seconds;       /* default 87600h */
@@ -64,12 +82,12 @@ MUST_USE enum err cluster_read(const struct document *document, struct cluster *
 void cluster_cleanup(struct cluster *cluster);
 const struct node_entry *cluster_node(const struct cluster *cluster, const char *name); /* NULL */
 
+/* Where kubeadm init runs: the first control plane of the file. */
+const struct node_entry *cluster_first_control_plane(const struct cluster *cluster);
+/* What the cluster's version of Kubernetes is like. Static. */
+const struct kubernetes_facts *cluster_kubernetes(const struct cluster *cluster);
+
 /* The authorities that a cluster has: "etcd-ca", "kubernetes", "front-proxy-ca", NULL. */
 extern const char *const cluster_authorities[];
-
-/* Whether a node of this cluster holds a certificate of this profile by its roles (what enrolment fetches without
- * --profile; policy checks roles by itself). etcd.certificates chooses between etcd-member and etcd-server + etcd-peer;
- * node-identity is for every node. */
-bool cluster_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile);
 
 #endif

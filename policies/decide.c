@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "policies/apiserver.h"
 
 static const int64_t lifetime_min_seconds = 60;
 
@@ -93,6 +94,8 @@ static enum err names_build(const struct inquiry *in, struct alternative_names *
         if (from & NAMES_NODE_NAME)
             TRY(alternative_names_add_dns(names, in->node->name, in->f));
         TRY(names_add(names, &in->node->names, from & NAMES_NODE_HOSTNAMES, from & NAMES_NODE_ADDRESSES, in->f));
+        if (from & NAMES_APISERVER)
+            TRY(apiserver_names_add(in->subject->cluster, in->node, names, in->f));
     }
     if (from & NAMES_SERVICE && in->subject->service_names)
         TRY(names_add(names, in->subject->service_names, true, true, in->f));
@@ -104,19 +107,27 @@ static bool identity_name_valid(const char *name)
     return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_@")] == '\0';
 }
 
-static void subject_build(const struct inquiry *in, struct distinguished_name *subject)
+static void name_check(const struct inquiry *in, const char *name)
 {
     static const char *const pointers[] = {"", "/node", "/name"};
-    *subject = in->profile->subject;
+    const char *prefix = in->profile->common_name_prefix;
     enum common_name_source from = in->profile->common_name_from;
-    const char *name = from == COMMON_NAME_NODE ? in->subject->node : in->subject->identity;
-    if (from == COMMON_NAME_LITERAL)
-        return;
     if (from == COMMON_NAME_IDENTITY && (!name[0] || !identity_name_valid(name)))
         fault_reason(in->f, "/name", "an identity's name has letters, digits and . - _ @");
-    if (strlen(name) > ATTRIBUTE_MAX)
-        fault_reason(in->f, pointers[from], "a common name has at most %d characters (RFC 5280 A.1)", ATTRIBUTE_MAX);
-    snprintf(subject->common_name, sizeof subject->common_name, "%.*s", ATTRIBUTE_MAX, name);
+    if (strlen(name) > profile_name_max(in->profile))
+        fault_reason(in->f, pointers[from], "a common name has at most %d characters (RFC 5280 A.1)%s%s%s",
+                     ATTRIBUTE_MAX, prefix[0] ? ", with \"" : "", prefix, prefix[0] ? "\" before the node's name" : "");
+}
+
+static void subject_build(const struct inquiry *in, struct distinguished_name *subject)
+{
+    enum common_name_source from = in->profile->common_name_from;
+    const char *name = from == COMMON_NAME_NODE ? in->subject->node : in->subject->identity;
+    if (from != COMMON_NAME_LITERAL)
+        name_check(in, name);
+    if (!profile_subject(in->profile, name, in->node ? cluster_kubernetes(in->subject->cluster) : NULL, subject))
+        fault_reason(in->f, "/profile", "Kubernetes 1.%u has no %s", in->subject->cluster->kubernetes_minor,
+                     in->profile->name);
 }
 
 /* keyEncipherment is for RSA key transport to servers only: RFC 8813 section 3 forbids it for ECDSA. */

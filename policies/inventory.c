@@ -117,6 +117,12 @@ static enum err entry_read(const struct reading *reading, const struct node *nod
     TRY(hostnames_read(reading, node, entry));
     TRY(addresses_read(reading, node, entry));
     entry->roles = words_read(&roles, NODE_REQUIRED, node_role_words);
+    if (entry->roles & (ROLE_CONTROL_PLANE | ROLE_WORKER) && strlen(entry->name) > KUBELET_NAME_MAX)
+        node_error(&name,
+                   "this node runs a kubelet, whose common name is \"" KUBELET_COMMON_NAME_PREFIX
+                   "\" and the node's name: at "
+                   "most %d characters (RFC 5280 A.1)",
+                   KUBELET_NAME_MAX);
     if (json_is_array(roles.value) && json_array_size(roles.value) == 0)
         node_error(&roles, "a node needs a role");
     return OK;

@@ -11,7 +11,8 @@ const char *const node_role_words[] = {"etcd", "control-plane", "worker", "load-
 
 /* In the order of the bits of enum requester. */
 const char *const requester_words[] = {"token", "node", "operator", "admin", "auditor", "service", NULL};
-static const char *const name_source_words[] = {"node.name", "node.hostnames", "node.addresses", "service.names", NULL};
+static const char *const name_source_words[] = {"node.name",     "node.hostnames",    "node.addresses",
+                                                "service.names", "cluster.apiserver", NULL};
 
 /* The authorities of a cluster, and the service's own. */
 static const char *const issuer_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", AUTHORITY_SERVICE, NULL};
@@ -20,6 +21,18 @@ static const unsigned leaf_usages = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHER
 static const int64_t backdate_max_seconds = 3600, lifetime_min_seconds = 600, lifetime_max_seconds = 366LL * 86400;
 
 /* ---- parts of the document ---- */
+
+static void common_name_prefix_read(const struct node *subject, struct profile *profile)
+{
+    static const char *const prefixes[] = {KUBELET_COMMON_NAME_PREFIX, NULL};
+    struct node prefix = node_get(subject, "commonNamePrefix");
+    size_t word;
+    if (!node_word(&prefix, NODE_OPTIONAL, prefixes, &word))
+        return;
+    strcpy(profile->common_name_prefix, prefixes[word]);
+    if (profile->common_name_from != COMMON_NAME_NODE)
+        node_error(&prefix, "commonNamePrefix goes before a node's name: it needs commonNameFrom: node.name");
+}
 
 static void common_name_read(const struct node *subject, struct profile *profile)
 {
@@ -32,17 +45,20 @@ static void common_name_read(const struct node *subject, struct profile *profile
     node_text(&literal, NODE_OPTIONAL, profile->subject.common_name, sizeof profile->subject.common_name);
     if (node_word(&from, NODE_OPTIONAL, sources, &source))
         profile->common_name_from = source == 0 ? COMMON_NAME_NODE : COMMON_NAME_IDENTITY;
+    common_name_prefix_read(subject, profile);
 }
 
-static void subject_read(const struct node *root, struct profile *profile)
+static void organizations_read(const struct node *subject, struct profile *profile)
 {
-    static const char *const keys[] = {"commonName", "commonNameFrom", "organizations", NULL};
-    struct node subject = node_get(root, "subject");
-    if (!node_present(&subject))
-        node_error(root, "\"subject\" is missing");
-    node_allow(&subject, keys);
-    common_name_read(&subject, profile);
-    struct node organizations = node_get(&subject, "organizations");
+    static const char *const sources[] = {"kubernetes.kubelet-client", "kubernetes.admin", "kubernetes.super-admin",
+                                          NULL};
+    struct node organizations = node_get(subject, "organizations");
+    struct node from = node_get(subject, "organizationsFrom");
+    size_t source;
+    if (node_present(&organizations) && node_present(&from))
+        node_error(subject, "\"subject\" may have one of organizations and organizationsFrom");
+    if (node_word(&from, NODE_OPTIONAL, sources, &source))
+        profile->organizations_from = (enum organization_source)(ORGANIZATIONS_KUBELET_CLIENT + source);
     size_t count = node_count(&organizations, NODE_OPTIONAL, ORGANIZATIONS_MAX);
     for (size_t i = 0; i < count; i++) {
         struct node item = node_at(&organizations, i);
@@ -50,6 +66,18 @@ static void subject_read(const struct node *root, struct profile *profile)
         if (node_text(&item, NODE_REQUIRED, text, ATTRIBUTE_MAX + 1))
             profile->subject.organizations_count++;
     }
+}
+
+static void subject_read(const struct node *root, struct profile *profile)
+{
+    static const char *const keys[] = {"commonName",    "commonNameFrom",    "commonNamePrefix",
+                                       "organizations", "organizationsFrom", NULL};
+    struct node subject = node_get(root, "subject");
+    if (!node_present(&subject))
+        node_error(root, "\"subject\" is missing");
+    node_allow(&subject, keys);
+    common_name_read(&subject, profile);
+    organizations_read(&subject, profile);
 }
 
 static void dns_read(const struct node *list, struct profile *profile)
@@ -137,11 +165,12 @@ static void audience_read(const struct node *root, struct profile *profile)
     profile->node_roles = words_read(&roles, NODE_REQUIRED, node_role_words);
     if (!profile->requesters)
         node_error(&requesters, "nobody could ask for this profile");
-    unsigned node_sources = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES;
-    bool of_node = profile->names_from & node_sources || profile->common_name_from == COMMON_NAME_NODE;
+    unsigned node_sources = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES | NAMES_APISERVER;
+    bool of_node = profile->names_from & node_sources || profile->common_name_from == COMMON_NAME_NODE ||
+                   profile->organizations_from != ORGANIZATIONS_LITERAL;
     bool of_nobody = profile->names_from & NAMES_SERVICE || profile->common_name_from == COMMON_NAME_IDENTITY;
     if (of_node && !profile->node_roles)
-        node_error(&roles, "a profile that takes names from a node needs nodeRoles");
+        node_error(&roles, "a profile that takes names from a node or its cluster needs nodeRoles");
     if (of_nobody && profile->node_roles)
         node_error(&roles, "a profile of an identity or of the service itself is not for nodes");
     if (profile->requesters & (REQUESTER_TOKEN | REQUESTER_NODE) && !profile->node_roles)
@@ -181,6 +210,44 @@ enum err profile_read(const struct document *document, struct profile *ret_profi
 void profile_cleanup(struct profile *profile)
 {
     alternative_names_cleanup(&profile->names);
+}
+
+/* ---- the subject ---- */
+
+size_t profile_name_max(const struct profile *profile)
+{
+    return ATTRIBUTE_MAX - strlen(profile->common_name_prefix);
+}
+
+/* The organization that this version has here: "" for none, NULL when it has no such subject. */
+static const char *organization_of(const struct profile *profile, const struct kubernetes_facts *facts)
+{
+    switch (profile->organizations_from) {
+    case ORGANIZATIONS_KUBELET_CLIENT:
+        return facts->kubelet_client_organization;
+    case ORGANIZATIONS_ADMIN:
+        return facts->admin_organization;
+    case ORGANIZATIONS_SUPER_ADMIN:
+        return facts->super_admin_organization;
+    case ORGANIZATIONS_LITERAL:
+        break;
+    }
+    return "";
+}
+
+bool profile_subject(const struct profile *profile, const char *name, const struct kubernetes_facts *facts,
+                     struct distinguished_name *ret_subject)
+{
+    const char *organization = facts ? organization_of(profile, facts) : "";
+    if (!organization)
+        return false;
+    *ret_subject = profile->subject;
+    if (profile->common_name_from != COMMON_NAME_LITERAL)
+        snprintf(ret_subject->common_name, sizeof ret_subject->common_name, "%s%.*s", profile->common_name_prefix,
+                 (int)profile_name_max(profile), name);
+    if (organization[0])
+        strcpy(ret_subject->organizations[ret_subject->organizations_count++], organization);
+    return true;
 }
 
 /* ---- the shipped ones ---- */

@@ -9,7 +9,8 @@
  *     nodeRoles: [etcd]                # which nodes it is for; [] for none (identity, service)
  *     subject:
  *       commonNameFrom: node.name      # or commonName: literal
- *       organizations: []
+ *       commonNamePrefix: "system:node:"                    # before node.name; closed list: this one
+ *       organizations: []              # or organizationsFrom: see organization_source
  *     names:
  *       from: [node.name, node.hostnames, node.addresses]   # closed list: see name_source
  *       dns: [localhost]
@@ -27,6 +28,7 @@
 
 #include "ca/base/document.h"
 #include "ca/x509/draft.h"
+#include "policies/kubernetes.h"
 
 enum { PROFILE_NAME_MAX = 63, AUTHORITY_NAME_MAX = 31, PROFILES_MAX = 64 };
 
@@ -52,10 +54,26 @@ enum name_source { /* bits: where names come from, besides the literal ones */
                    NAMES_NODE_NAME = 1 << 0,
                    NAMES_NODE_HOSTNAMES = 1 << 1,
                    NAMES_NODE_ADDRESSES = 1 << 2,
-                   NAMES_SERVICE = 1 << 3, /* the service's own --name list */
+                   NAMES_SERVICE = 1 << 3,   /* the service's own --name list */
+                   NAMES_APISERVER = 1 << 4, /* cluster.apiserver: see policies/apiserver.h */
 };
 
 enum common_name_source { COMMON_NAME_LITERAL, COMMON_NAME_NODE, COMMON_NAME_IDENTITY };
+
+/* Where O comes from: literal, or from what the cluster's version of Kubernetes has there (policies/kubernetes.h):
+ * "kubernetes.kubelet-client", "kubernetes.admin", "kubernetes.super-admin". */
+enum organization_source {
+    ORGANIZATIONS_LITERAL,
+    ORGANIZATIONS_KUBELET_CLIENT,
+    ORGANIZATIONS_ADMIN,
+    ORGANIZATIONS_SUPER_ADMIN,
+};
+
+#define KUBELET_COMMON_NAME_PREFIX "system:node:"
+enum {
+    COMMON_NAME_PREFIX_MAX = (int)sizeof KUBELET_COMMON_NAME_PREFIX - 1,
+    KUBELET_NAME_MAX = ATTRIBUTE_MAX - COMMON_NAME_PREFIX_MAX, /* of a node that runs a kubelet */
+};
 
 struct profile {
     char name[PROFILE_NAME_MAX + 1];
@@ -64,6 +82,8 @@ struct profile {
     unsigned requesters;
     unsigned node_roles;
     enum common_name_source common_name_from;
+    char common_name_prefix[COMMON_NAME_PREFIX_MAX + 1]; /* before a node's name; may be empty */
+    enum organization_source organizations_from;
     struct distinguished_name subject; /* common_name empty when it is not literal */
     unsigned names_from;
     struct alternative_names names; /* literal ones */
@@ -75,6 +95,14 @@ struct profile {
 
 MUST_USE enum err profile_read(const struct document *document, struct profile *ret_profile, struct fault *f);
 void profile_cleanup(struct profile *profile);
+
+size_t profile_name_max(const struct profile *profile); /* of the name that goes into the common name, in letters */
+
+/* The subject for the node or identity of this name, which is cut to profile_name_max() letters.
+ *   facts  of the cluster's version of Kubernetes; NULL for a profile that is not for nodes
+ * False: that version has no such subject. */
+bool profile_subject(const struct profile *profile, const char *name, const struct kubernetes_facts *facts,
+                     struct distinguished_name *ret_subject);
 
 /* All profiles of the service, by name. Owns them. */
 struct profiles {

@@ -1,18 +1,8 @@
 #include <string.h>
 
+#include "policies/catalogue.h"
 #include "server/api.h"
 #include "server/json.h"
-
-/* The cluster's algorithm where the profile allows it, else the first that it does. */
-static enum key_algorithm enrolment_algorithm(const struct cluster *cluster, const struct profile *profile)
-{
-    if (profile->keys & (1u << cluster->certificate_algorithm))
-        return cluster->certificate_algorithm;
-    enum key_algorithm algorithm = KEY_NONE + 1;
-    while (algorithm + 1 < KEY_ALGORITHM_COUNT && !(profile->keys & (1u << algorithm)))
-        algorithm++;
-    return algorithm;
-}
 
 static json_t *enrolment_serial(const struct token_record *token, const struct profile *profile)
 {
@@ -29,10 +19,11 @@ static void enrolment_add(const struct profiles *profiles, const struct cluster 
     const struct node_entry *node = cluster_node(cluster, token->node);
     for (size_t i = 0; node && i < profiles->count; i++) {
         const struct profile *profile = &profiles->items[i];
-        if (of_service != (strcmp(profile->issuer, AUTHORITY_SERVICE) == 0) || !cluster_expects(cluster, node, profile))
+        if (of_service != (strcmp(profile->issuer, AUTHORITY_SERVICE) == 0) ||
+            !catalogue_expects(cluster, node, profile))
             continue;
         json_list_add(list, json_pack("{ss ss ss so}", "profile", profile->name, "authority", profile->issuer,
-                                      "key_algorithm", key_algorithm_name(enrolment_algorithm(cluster, profile)),
+                                      "key_algorithm", key_algorithm_name(catalogue_algorithm(cluster, profile)),
                                       "serial", enrolment_serial(token, profile)));
     }
 }

@@ -47,9 +47,11 @@ def common_name(text):
 ETCD = ('etcdone', 'masterone')
 NODE_PROFILES = {
     'etcd-member': ETCD, 'etcd-server': ETCD, 'etcd-peer': ETCD, 'etcd-healthcheck-client': ETCD,
-    'node-identity': ('etcdone', None), 'apiserver-etcd-client': ('masterone', 'etcdone'),
-}
-CLIENT_ONLY = {'etcd-healthcheck-client', 'node-identity', 'apiserver-etcd-client', 'identity'}
+    'node-identity': ('etcdone', None),
+} | {profile: ('masterone', 'etcdone') for profile in (
+    'apiserver-etcd-client', 'apiserver', 'apiserver-kubelet-client', 'front-proxy-client', 'admin', 'super-admin',
+    'kubelet', 'controller-manager', 'scheduler')}
+CLIENT_ONLY = {*NODE_PROFILES, 'identity'} - {'etcd-member', 'etcd-server', 'etcd-peer', 'apiserver'}
 
 # what, subject, extensions, fragment: too much for any profile
 TOO_MUCH = [
@@ -57,7 +59,7 @@ TOO_MUCH = [
     ('O=system:masters', name(attribute(der.ORGANIZATION, b'system:masters')), [], 'O=system:masters'),
     ("another node's name", name(), names((der.DNS_NAME, b'etcdtwo')), 'etcdtwo'),
     ("another node's address", name(), names((der.IP_NAME, TWO)), 'address 10.9.0.62'),
-    ('a name of nobody', name(), names((der.DNS_NAME, b'kubernetes')), 'is none that this profile gives'),
+    ('a name of nobody', name(), names((der.DNS_NAME, b'kubernetes.default.svc.evil')), 'is none that this profile gives'),
     ('an e-mail address', name(), names((der.EMAIL_NAME, b'root@etcdone')), 'only dNSName and iPAddress'),
     ('a URI', name(), names((der.URI_NAME, b'spiffe://etcdone/etcd')), 'only dNSName and iPAddress'),
     ('an otherName', name(), names((der.OTHER_NAME, UPN)), 'only dNSName and iPAddress'),
@@ -73,6 +75,10 @@ def too_much(profile, **more):
     if profile in CLIENT_ONLY:
         server = [der.extended_key_usage(der.SERVER_AUTH, der.CLIENT_AUTH)]
         yield row(f'{profile}: serverAuth', der.request(Key(), extensions=server), DENIED, 'asks for serverAuth',
+                  profile=profile, **more)
+    if profile == 'apiserver':
+        client = [der.extended_key_usage(der.SERVER_AUTH, der.CLIENT_AUTH)]
+        yield row(f'{profile}: clientAuth', der.request(Key(), extensions=client), DENIED, 'asks for clientAuth',
                   profile=profile, **more)
     for seconds in (1, 2 ** 30):
         yield row(f'{profile}: {seconds} s', der.request(Key()), DENIED, 'gives between 60s', profile=profile,

@@ -26,6 +26,11 @@ static void cluster_hold(const struct cluster *cluster)
     fuzz_must(cluster_read(document, &again, f), f);
     HOLDS(span_equal(bytes_span(&cluster->document), bytes_span(&again.document)));
     HOLDS(strcmp(cluster->name, again.name) == 0 && cluster->kubernetes_minor == again.kubernetes_minor);
+    HOLDS(cluster->kubernetes_patch == again.kubernetes_patch &&
+          kubernetes_facts(again.kubernetes_minor, again.kubernetes_patch));
+    HOLDS(cluster->etcd_client_shared == again.etcd_client_shared);
+    HOLDS(names_same(&cluster->apiserver_names, &again.apiserver_names));
+    HOLDS(cluster_first_control_plane(cluster));
     HOLDS(strcmp(cluster->endpoint_host, again.endpoint_host) == 0 && cluster->endpoint_port == again.endpoint_port);
     HOLDS(cluster->warnings_count == again.warnings_count);
     HOLDS(!network_overlaps(&cluster->service_subnet, &cluster->pod_subnet));
@@ -52,7 +57,8 @@ void fuzz_seeds(void)
     fuzz_seed_text("apiVersion: ensign/v1\nkind: Cluster\nname: vagrant\nkubernetesVersion: \"1.31\"\n"
                    "controlPlaneEndpoint: 192.168.29.81:6443\n"
                    "networking: {dnsDomain: cluster.local, serviceSubnet: 10.96.0.0/12, podSubnet: 10.244.0.0/16}\n"
-                   "etcd: {topology: external, certificates: member}\n"
+                   "apiServer: {certSANs: [api.example.com, 192.0.2.7, \"fd00::7\"]}\n"
+                   "etcd: {topology: external, certificates: member, apiserverClient: shared}\n"
                    "keys: {authorities: ecdsa-p256, certificates: rsa-2048}\nlifetimes: {authorities: 87600h}\n"
                    "nodes:\n"
                    "  - {name: etcdone, hostnames: [etcdone.example.com], addresses: [192.168.29.61], roles: [etcd]}\n"

@@ -21,7 +21,9 @@ static bool profiles_same(const struct profile *a, const struct profile *b)
     return strcmp(a->name, b->name) == 0 && strcmp(a->description, b->description) == 0 &&
            strcmp(a->issuer, b->issuer) == 0 && a->requesters == b->requesters && a->node_roles == b->node_roles &&
            a->common_name_from == b->common_name_from && subject_same(&a->subject, &b->subject) &&
-           a->names_from == b->names_from && names_same(&a->names, &b->names) && a->key_usage == b->key_usage &&
+           strcmp(a->common_name_prefix, b->common_name_prefix) == 0 &&
+           a->organizations_from == b->organizations_from && a->names_from == b->names_from &&
+           names_same(&a->names, &b->names) && a->key_usage == b->key_usage &&
            a->extended_key_usage == b->extended_key_usage && a->keys == b->keys &&
            a->lifetime_seconds == b->lifetime_seconds && a->backdate_seconds == b->backdate_seconds;
 }

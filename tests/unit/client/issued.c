@@ -48,7 +48,9 @@ struct answer_case {
     bool chain_empty, chain_long, chain_of_ca_first;
     bool service_issues; /* the profile's issuer is the service's CA, pinned to ca_key */
     bool authority;
-    const char *reason; /* NULL: accepted; "": an error of the parser, whatever it says */
+    enum organization_source organizations_from; /* of the profile */
+    bool of_kubelet;                             /* the profile's common name is "system:node:etcdone" */
+    const char *reason;                          /* NULL: accepted; "": an error of the parser, whatever it says */
 };
 
 static void leaf_write(const struct answer_case *row, struct bytes *out)
@@ -101,6 +103,8 @@ static enum err answer_check(const struct answer_case *row, const struct issued 
     struct profile profile = {.name = "etcd-member",
                               .common_name_from = COMMON_NAME_NODE,
                               .extended_key_usage = EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH};
+    profile.organizations_from = row->organizations_from;
+    strcpy(profile.common_name_prefix, row->of_kubelet ? KUBELET_COMMON_NAME_PREFIX : "");
     strcpy(profile.issuer, row->service_issues ? "service-ca" : "etcd-ca");
     const struct expectation expectation = {&profile, "etcdone", bytes_span(&our_key.spki),
                                             ca_key.public_key.spki_sha256, NOW};
@@ -115,6 +119,20 @@ static void test_answers(void **state)
         {"good, from the service", .service_issues = true, .reason = NULL},
         {"another node", .common_name = "etcdtwo", .reason = "\"CN=etcdtwo\""},
         {"an organization", .organization = "system:masters", .reason = "system:masters"},
+        {"admins, from 1.29 on", .organization = "kubeadm:cluster-admins", .organizations_from = ORGANIZATIONS_ADMIN},
+        {"admins, before", .organization = "system:masters", .organizations_from = ORGANIZATIONS_ADMIN},
+        {"admins of nothing", .organizations_from = ORGANIZATIONS_ADMIN, .reason = "where the profile has"},
+        {"admins of another kind", .organization = "x", .organizations_from = ORGANIZATIONS_ADMIN, .reason = "\"O=x"},
+        {"the newest kubelet clients", .organizations_from = ORGANIZATIONS_KUBELET_CLIENT},
+        {"the first kubelet clients", .organization = "system:masters",
+         .organizations_from = ORGANIZATIONS_KUBELET_CLIENT},
+        {"super-admins", .organization = "system:masters", .organizations_from = ORGANIZATIONS_SUPER_ADMIN},
+        {"super-admins of too little", .organization = "kubeadm:cluster-admins",
+         .organizations_from = ORGANIZATIONS_SUPER_ADMIN, .reason = "O=kubeadm:cluster-admins"},
+        {"a kubelet", .common_name = "system:node:etcdone", .of_kubelet = true},
+        {"another kubelet", .common_name = "system:node:etcdtwo", .of_kubelet = true,
+         .reason = "CN=system:node:etcdtwo"},
+        {"a kubelet without its prefix", .of_kubelet = true, .reason = "\"CN=etcdone\""},
         {"fewer usages", .extended_key_usage = EXTENDED_SERVER_AUTH, .reason = "serverAuth, where"},
         {"another key", .subject = &their_key, .reason = "not the key"},
         {"signed by another CA of that name", .signer = &other_ca_key, .reason = "issuer"},

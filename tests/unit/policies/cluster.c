@@ -34,6 +34,7 @@ static void right_cluster_is_read(void **state)
     assert_ok(cluster_of(text_right, &cluster, &f), &f);
     assert_string_equal(cluster.name, "lab");
     assert_int_equal(cluster.kubernetes_minor, 31);
+    assert_int_equal(cluster.kubernetes_patch, KUBERNETES_PATCH_UNKNOWN);
     assert_string_equal(cluster.endpoint_host, "192.0.2.81");
     assert_int_equal(cluster.endpoint_port, 6443);
     assert_string_equal(cluster.dns_domain, "cluster.local");
@@ -41,6 +42,9 @@ static void right_cluster_is_read(void **state)
     assert_int_equal(cluster.pod_subnet.prefix_bits, 16);
     assert_int_equal(cluster.etcd_topology, ETCD_EXTERNAL);
     assert_int_equal(cluster.etcd_certificates, ETCD_MEMBER);
+    assert_false(cluster.etcd_client_shared);
+    assert_true(alternative_names_empty(&cluster.apiserver_names));
+    assert_ptr_equal(cluster_first_control_plane(&cluster), &cluster.nodes[3]);
     assert_int_equal(cluster.authority_algorithm, KEY_ECDSA_P256);
     assert_int_equal(cluster.certificate_algorithm, KEY_ECDSA_P256);
     assert_int_equal(cluster.authority_lifetime_seconds, 87600LL * 3600);
@@ -64,14 +68,23 @@ static void choices_are_read(void **state)
 {
     (void)state;
     struct fault f = {0};
-    char text[2048];
+    char choices[2048], text[2048];
     AUTO(cluster) cluster = {0};
-    text_edit(text_right, "etcd: {topology: external}\n",
-              "etcd: {topology: external, certificates: separate}\n"
+    text_edit(text_right, "\"1.31\"\ncontrolPlaneEndpoint: 192.0.2.81:6443", "\"1.33.12\"", choices, sizeof choices);
+    text_edit(choices, "etcd: {topology: external}\n",
+              "etcd: {topology: external, certificates: separate, apiserverClient: shared}\n"
+              "apiServer: {certSANs: [api.example.com, \"2001:db8::7\", etcdone, 192.0.2.7]}\n"
               "keys: {authorities: rsa-4096, certificates: ecdsa-p384}\nlifetimes: {authorities: 365d}\n",
               text, sizeof text);
     assert_ok(cluster_of(text, &cluster, &f), &f);
+    assert_int_equal(cluster.kubernetes_minor, 33);
+    assert_int_equal(cluster.kubernetes_patch, 12);
     assert_int_equal(cluster.etcd_certificates, ETCD_SEPARATE);
+    assert_true(cluster.etcd_client_shared);
+    assert_int_equal(cluster.apiserver_names.dns_count, 2);
+    assert_string_equal(cluster.apiserver_names.dns[1], "etcdone");
+    assert_int_equal(cluster.apiserver_names.addresses_count, 2);
+    assert_int_equal(cluster.apiserver_names.addresses[0].size, 16);
     assert_int_equal(cluster.authority_algorithm, KEY_RSA_4096);
     assert_int_equal(cluster.certificate_algorithm, KEY_ECDSA_P384);
     assert_int_equal(cluster.authority_lifetime_seconds, 365 * 86400);
@@ -101,6 +114,12 @@ static void document_is_canonical(void **state)
     assert_string_equal(bytes_text(&again.document), bytes_text(&first.document));
     assert_int_equal(strncmp(bytes_text(&first.document), "{\"apiVersion\":\"ensign/v1\",\"etcd\":{", 33), 0);
 }
+
+#define LETTERS_10 "abcdefghij"
+#define LETTERS_50 LETTERS_10 LETTERS_10 LETTERS_10 LETTERS_10 LETTERS_10
+#define LETTERS_53 LETTERS_50 "abc"
+#define LABELS_230 LETTERS_50 "a." LETTERS_50 "b." LETTERS_50 "c." LETTERS_50 "d." LETTERS_10 "abcdefghijkl"
+#define LABELS_231 LETTERS_50 "a." LETTERS_50 "b." LETTERS_50 "c." LETTERS_50 "d." LETTERS_10 "abcdefghijklm"
 
 static const struct wrong {
     const char *from, *to, *pointer, *says;
@@ -136,6 +155,20 @@ static const struct wrong {
     {"192.0.2.81:6443", "API.example.com:6443", "c.yaml:5:23", "host:port"},
     {"192.0.2.81:6443", "https://api:6443", "c.yaml:5:23", "host:port"},
     {"10.96.0.0/12", "10.96.0.1/12", "c.yaml:6:29", "bits behind"},
+    {"10.96.0.0/12", "10.96.0.0/29", "c.yaml:6:29", "room for at least 10"},
+    {"10.96.0.0/12", "10.96.0.0/32", "c.yaml:6:29", "room for at least 10"},
+    {"10.96.0.0/12", "\"fd00:1::/125\"", "c.yaml:6:29", "room for at least 10"},
+    {"networking: {", "apiServer: {certSans: []}\nnetworking: {", "c.yaml:6:13", "did you mean \"certSANs\"?"},
+    {"networking: {", "apiServer: {certSANs: x}\nnetworking: {", "c.yaml:6:23", "list"},
+    {"networking: {", "apiServer: {certSANs: [API.example.com]}\nnetworking: {", "c.yaml:6:24", "no DNS name"},
+    {"networking: {", "apiServer: {certSANs: [\"*.example.com\"]}\nnetworking: {", "c.yaml:6:24", "no DNS name"},
+    {"networking: {", "apiServer: {certSANs: [192.0.2.300]}\nnetworking: {", "c.yaml:6:24", "no DNS name"},
+    {"networking: {", "apiServer: {certSANs: [a, 192.0.2.7, a]}\nnetworking: {", "c.yaml:6:38",
+     "\"a\" stands here twice"},
+    {"networking: {", "apiServer: {certSANs: [\"::7\", \"0::7\"]}\nnetworking: {", "c.yaml:6:31", "twice"},
+    {"networking: {", "networking: {dnsDomain: " LABELS_231 ", ", "c.yaml:6:25", "longer than 253"},
+    {"topology: external", "topology: external, apiserverClient: own", "c.yaml:7:45", "perControlPlane, shared"},
+    {"name: mastertwo", "name: " LETTERS_53, "c.yaml:16:12", "at most 52"},
     {"10.96.0.0/12", "10.96.0.0/33", "c.yaml:6:29", "CIDR"},
     {"10.96.0.0/12", "10.96.0.0", "c.yaml:6:29", "CIDR"},
     {"10.244.0.0/16", "10.97.0.0/16", "c.yaml:6:13", "overlap"},
@@ -211,6 +244,12 @@ static void right_variants_are_taken(void **state)
         {"controlPlaneEndpoint: 192.0.2.81:6443\n", ""},
         {"serviceSubnet: 10.96.0.0/12, ", ""},
         {"10.96.0.0/12", "\"fd00:1::/108\""},
+        {"10.96.0.0/12", "10.96.0.0/28"},
+        {"10.96.0.0/12", "\"fd00:1::/124\""},
+        {"networking: {", "apiServer: {}\nnetworking: {"},
+        {"networking: {", "networking: {dnsDomain: " LABELS_230 ", "},
+        {"name: mastertwo", "name: " LETTERS_50 "ab"},
+        {"name: etcdtwo", "name: " LETTERS_53}, /* runs no kubelet */
         {"[192.0.2.62]", "[127.0.0.62]"},
         {"name: lab", "name: a12345678901234567890123456789012345678901234567890123456789012"},
     };

@@ -415,6 +415,120 @@ static void lifetimes_are_bounded(void **state)
     }
 }
 
+/* Certificates for Kubernetes: other subjects and names than the profile and the cluster give are refused. */
+static void kubernetes_subjects_are_the_clusters(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *profile, *node, *common_name, *organization, *pointer, *says; /* pointer NULL: granted */
+    } cases[] = {
+        {"kubelet", "workerone", "system:node:workerone", "system:nodes", NULL, NULL},
+        {"kubelet", "masterone", "system:node:masterone", "system:nodes", NULL, NULL},
+        {"kubelet", "workerone", "system:node:masterone", "system:nodes", "/csr/subject", "CN=system:node:workerone"},
+        {"kubelet", "workerone", "workerone", "system:nodes", "/csr/subject", "CN=system:node:workerone"},
+        {"kubelet", "workerone", "system:node:workerone", "system:masters", "/csr/subject", "O=system:nodes"},
+        {"kubelet", "workerone", "system:node:workerone", "", "/csr/subject", "O=system:nodes"},
+        {"kubelet", "etcdone", "", "", "/node", "role control-plane, worker"},
+        {"admin", "masterone", "kubernetes-admin", "kubeadm:cluster-admins", NULL, NULL},
+        {"admin", "masterone", "kubernetes-admin", "system:masters", "/csr/subject", "O=kubeadm:cluster-admins"},
+        {"admin", "workerone", "", "", "/node", "role control-plane"},
+        {"super-admin", "masterone", "kubernetes-super-admin", "system:masters", NULL, NULL},
+        {"super-admin", "workerone", "", "", "/node", "role control-plane"},
+        {"apiserver", "workerone", "", "", "/node", "role control-plane"},
+        {"scheduler", "workerone", "", "", "/node", "role control-plane"},
+        {"controller-manager", "masterone", "system:kube-controller-manager", "", NULL, NULL},
+        {"apiserver-kubelet-client", "masterone", "kube-apiserver-kubelet-client", "kubeadm:cluster-admins", NULL,
+         NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        AUTO(decision) decision = {0};
+        struct fault f = {0};
+        question.profile = cases[i].profile;
+        question.subject.node = cases[i].node;
+        strcpy(question.caller.node, cases[i].node);
+        strcpy(question.request.subject.common_name, cases[i].common_name);
+        strcpy(question.request.subject.organizations[0], cases[i].organization);
+        question.request.subject.organizations_count = cases[i].organization[0] != '\0';
+        if (cases[i].pointer)
+            denied(fixture, &question, cases[i].pointer, cases[i].says);
+        else
+            assert_ok(ask(fixture, &question, &decision, &f), &f);
+    }
+}
+
+static void api_servers_get_their_own_names_only(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *dns, *address, *says; /* NULL: granted */
+    } cases[] = {
+        {"masterone", NULL, NULL},
+        {"kubernetes.default.svc.cluster.local", NULL, NULL},
+        {NULL, "10.96.0.1", NULL},
+        {NULL, "192.168.29.51", NULL},
+        {"kubernetes.default.svc.cluster", NULL, "none that this profile gives"},
+        {"localhost", NULL, "none that this profile gives"},
+        {"workerone", NULL, "belongs to node workerone"},
+        {NULL, "10.96.0.2", "none that this profile gives"},
+        {NULL, "127.0.0.1", "none that this profile gives"},
+        {NULL, "192.168.29.71", "belongs to node workerone"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        AUTO(decision) decision = {0};
+        struct fault f = {0};
+        question.profile = "apiserver";
+        question.subject.node = "masterone";
+        strcpy(question.caller.node, "masterone");
+        if (cases[i].dns)
+            dns_ask(&question, cases[i].dns);
+        else
+            address_ask(&question, cases[i].address);
+        if (cases[i].says)
+            denied(fixture, &question, "/csr/subjectAltName", cases[i].says);
+        else
+            assert_ok(ask(fixture, &question, &decision, &f), &f);
+    }
+}
+
+static void old_versions_have_no_super_admin(void **state)
+{
+    const struct fixture *fixture = *state;
+    AUTO(question) question = question_make(fixture);
+    struct cluster old = fixture->cluster; /* borrows */
+    old.kubernetes_minor = 28;
+    question.profile = "super-admin";
+    question.subject.cluster = &old;
+    question.subject.node = "masterone";
+    strcpy(question.caller.node, "masterone");
+    denied(fixture, &question, "/profile", "Kubernetes 1.28 has no super-admin");
+}
+
+/* A cluster file may not have such a name; if one came in another way, it would not be cut. */
+static void long_names_of_kubelets_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct node_entry nodes[] = {fixture->cluster.nodes[3]};
+    const struct node_entry *by_name[] = {&nodes[0]};
+    struct cluster cluster = fixture->cluster; /* borrows */
+    AUTO(question) question = question_make(fixture);
+    strcpy(nodes[0].name, "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijabc"); /* 53 */
+    cluster.nodes = nodes;
+    cluster.nodes_by_name = by_name;
+    cluster.nodes_count = 1;
+    question.profile = "kubelet";
+    question.subject.cluster = &cluster;
+    question.subject.node = nodes[0].name;
+    strcpy(question.caller.node, nodes[0].name);
+    denied(fixture, &question, "/node", "at most 64 characters (RFC 5280 A.1), with \"system:node:\"");
+    AUTO(decision) decision = {0};
+    struct fault f = {0};
+    nodes[0].name[52] = question.caller.node[52] = '\0';
+    assert_ok(ask(fixture, &question, &decision, &f), &f);
+    assert_int_equal(strlen(decision.content.subject.common_name), ATTRIBUTE_MAX);
+}
+
 static void all_reasons_come_at_once(void **state)
 {
     const struct fixture *fixture = *state;
@@ -472,6 +586,10 @@ int main(void)
         cmocka_unit_test(identities_are_for_admins_to_give),
         cmocka_unit_test(service_names_are_the_services_own),
         cmocka_unit_test(lifetimes_are_bounded),
+        cmocka_unit_test(kubernetes_subjects_are_the_clusters),
+        cmocka_unit_test(api_servers_get_their_own_names_only),
+        cmocka_unit_test(old_versions_have_no_super_admin),
+        cmocka_unit_test(long_names_of_kubelets_are_refused),
         cmocka_unit_test(all_reasons_come_at_once),
     };
     return cmocka_run_group_tests(tests, fixture_make, fixture_free);

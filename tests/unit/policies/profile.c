@@ -10,22 +10,39 @@ enum { OF_NODE = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES }
 enum { ANY_NODE = ROLE_ETCD | ROLE_CONTROL_PLANE | ROLE_WORKER | ROLE_LOAD_BALANCER };
 enum { SERVER = EXTENDED_SERVER_AUTH, CLIENT = EXTENDED_CLIENT_AUTH };
 
+enum { APISERVER = NAMES_NODE_NAME | NAMES_APISERVER };
 static const struct expected {
     const char *name, *issuer, *common_name;
     enum common_name_source from;
     unsigned requesters, roles, names_from, extended;
     size_t literal_names;
+    enum organization_source organizations_from;
+    const char *prefix, *organization;
 } shipped[] = {
-    {"apiserver-etcd-client", "etcd-ca", "kube-apiserver-etcd-client", COMMON_NAME_LITERAL, NODE_ASKS,
-     ROLE_CONTROL_PLANE, 0, CLIENT, 0},
-    {"etcd-healthcheck-client", "etcd-ca", "kube-etcd-healthcheck-client", COMMON_NAME_LITERAL, NODE_ASKS, ROLE_ETCD, 0,
-     CLIENT, 0},
-    {"etcd-member", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3},
-    {"etcd-server", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3},
-    {"etcd-peer", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3},
-    {"node-identity", "service-ca", "", COMMON_NAME_NODE, NODE_ASKS, ANY_NODE, 0, CLIENT, 0},
-    {"identity", "service-ca", "", COMMON_NAME_IDENTITY, REQUESTER_ADMIN, 0, 0, CLIENT, 0},
-    {"service", "service-ca", "ensignd", COMMON_NAME_LITERAL, REQUESTER_SERVICE, 0, NAMES_SERVICE, SERVER, 0},
+    {"apiserver-etcd-client", "etcd-ca", "kube-apiserver-etcd-client", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0,
+     0, "", NULL},
+    {"etcd-healthcheck-client", "etcd-ca", "kube-etcd-healthcheck-client", 0, NODE_ASKS, ROLE_ETCD, 0, CLIENT, 0, 0, "",
+     NULL},
+    {"etcd-member", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3, 0, "", NULL},
+    {"etcd-server", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3, 0, "", NULL},
+    {"etcd-peer", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3, 0, "", NULL},
+    {"node-identity", "service-ca", "", COMMON_NAME_NODE, NODE_ASKS, ANY_NODE, 0, CLIENT, 0, 0, "", NULL},
+    {"identity", "service-ca", "", COMMON_NAME_IDENTITY, REQUESTER_ADMIN, 0, 0, CLIENT, 0, 0, "", NULL},
+    {"service", "service-ca", "ensignd", 0, REQUESTER_SERVICE, 0, NAMES_SERVICE, SERVER, 0, 0, "", NULL},
+    {"apiserver", "kubernetes", "kube-apiserver", 0, NODE_ASKS, ROLE_CONTROL_PLANE, APISERVER, SERVER, 0, 0, "", NULL},
+    {"apiserver-kubelet-client", "kubernetes", "kube-apiserver-kubelet-client", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0,
+     CLIENT, 0, ORGANIZATIONS_KUBELET_CLIENT, "", NULL},
+    {"front-proxy-client", "front-proxy-ca", "front-proxy-client", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, 0,
+     "", NULL},
+    {"admin", "kubernetes", "kubernetes-admin", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, ORGANIZATIONS_ADMIN, "",
+     NULL},
+    {"super-admin", "kubernetes", "kubernetes-super-admin", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0,
+     ORGANIZATIONS_SUPER_ADMIN, "", NULL},
+    {"kubelet", "kubernetes", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_CONTROL_PLANE | ROLE_WORKER, 0, CLIENT, 0, 0,
+     "system:node:", "system:nodes"},
+    {"controller-manager", "kubernetes", "system:kube-controller-manager", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT,
+     0, 0, "", NULL},
+    {"scheduler", "kubernetes", "system:kube-scheduler", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, 0, "", NULL},
 };
 
 static void shipped_profiles_are_what_they_should_be(void **state)
@@ -41,7 +58,11 @@ static void shipped_profiles_are_what_they_should_be(void **state)
         assert_non_null(profile);
         assert_string_equal(profile->issuer, want->issuer);
         assert_string_equal(profile->subject.common_name, want->common_name);
-        assert_int_equal(profile->subject.organizations_count, 0);
+        assert_int_equal(profile->organizations_from, want->organizations_from);
+        assert_string_equal(profile->common_name_prefix, want->prefix);
+        assert_int_equal(profile->subject.organizations_count, want->organization ? 1 : 0);
+        if (want->organization)
+            assert_string_equal(profile->subject.organizations[0], want->organization);
         assert_int_equal(profile->common_name_from, want->from);
         assert_int_equal(profile->requesters, want->requesters);
         assert_int_equal(profile->node_roles, want->roles);
@@ -116,11 +137,29 @@ static void wrong_profiles_are_refused(void **state)
         {"[token, node]", "token", "p.yaml:6:13", "list"},
         {"nodeRoles: [worker]", "nodeRoles: []", "p.yaml:7:12", "needs nodeRoles"},
         {"nodeRoles: [worker]", "nodeRoles: []", "p.yaml:6:13", "tokens"},
+        {"token, node]\nnodeRoles: [worker]\nsubject: {commonName: web, organizations: [a, b]}\nnames: {from: "
+         "[node.name]",
+         "admin]\nnodeRoles: []\nsubject: {commonName: web}\nnames: {from: [cluster.apiserver]", "p.yaml:7:12",
+         "or its cluster needs nodeRoles"},
+        {"token, node]\nnodeRoles: [worker]\nsubject: {commonName: web, organizations: [a, b]}\nnames: {from: "
+         "[node.name], ",
+         "admin]\nnodeRoles: []\nsubject: {commonName: web, organizationsFrom: kubernetes.admin}\nnames: {",
+         "p.yaml:7:12", "or its cluster needs nodeRoles"},
         {"[node.name]", "[service.names]", "p.yaml:7:12", "not for nodes"},
         {"commonName: web", "commonNameFrom: identity.name", "p.yaml:7:12", "not for nodes"},
         {"commonName: web", "commonNameFrom: csr", "p.yaml:8:27", "node.name, identity.name"},
         {"commonName: web", "commonName: web, commonNameFrom: node.name", "p.yaml:8:10", "one of"},
         {"commonName: web, ", "", "p.yaml:8:10", "one of"},
+        {"organizations: [a, b]", "organizations: [a], organizationsFrom: kubernetes.admin", "p.yaml:8:10",
+         "may have one of"},
+        {"organizations: [a, b]", "organizationsFrom: csr", "p.yaml:8:47",
+         "kubernetes.kubelet-client, kubernetes.admin, kubernetes.super-admin"},
+        {"commonName: web", "commonNameFrom: node.name, commonNamePrefix: \"system:\"", "p.yaml:8:56",
+         "\"system:node:\""},
+        {"commonName: web", "commonName: web, commonNamePrefix: \"system:node:\"", "p.yaml:8:46",
+         "before a node's name"},
+        {"commonName: web", "commonNameFrom: identity.name, commonNamePrefix: \"system:node:\"", "p.yaml:8:60",
+         "before a node's name"},
         {"commonName: web", "commonName: 7", "p.yaml:8:23", "quotes"},
         {"commonName: web", "commonName: x1234567890123456789012345678901234567890123456789012345678901234",
          "p.yaml:8:23", "1 to 64"},

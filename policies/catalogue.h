@@ -1,0 +1,60 @@
+/* catalogue.h: everything of a cluster's PKI that lies on its nodes: which certificate, kubeconfig, key pair and CA
+ * bundle each node has, and where. It follows from the cluster file, the profiles and the version of Kubernetes alone;
+ * what a certificate holds is what decide() gives the node for that profile.
+ *
+ * Control planes and workers have kubeadm's files below /etc/kubernetes; the members of an external etcd theirs in
+ * /etc/etcd/pki; every node its identity at this service in /etc/ensign/node, where `ensign enroll` puts it. All files
+ * belong to root. Threads: pure.
+ */
+#ifndef ENSIGN_POLICIES_CATALOGUE_H
+#define ENSIGN_POLICIES_CATALOGUE_H
+
+#include "policies/apiserver.h"
+#include "policies/decide.h"
+
+enum catalogue_kind {
+    CATALOGUE_CERTIFICATE, /* path and key_path */
+    CATALOGUE_KUBECONFIG,  /* certificate, key, CA bundle and server in one file: path */
+    CATALOGUE_KEY_PAIR,    /* without a certificate: the public key in path, the private key in key_path */
+    CATALOGUE_BUNDLE,      /* the CA's certificates: path */
+};
+extern const char *const catalogue_kind_words[]; /* "certificate", "kubeconfig", "key-pair", "ca-bundle", NULL */
+
+struct catalogue_item {
+    enum catalogue_kind kind;
+    const struct node_entry *node; /* where it lies */
+    const char *name;              /* the profile's or the authority's; "sa" for the service accounts' key pair */
+    const char *authority;         /* who issues it or whose bundle it is; NULL for a key pair */
+    const struct profile *profile; /* of a certificate and a kubeconfig, else NULL */
+    /* Of these two; its times count from the moment of issue: not_before -300, not_after 31536000, say. */
+    struct certificate_content content;
+    enum key_algorithm algorithm; /* KEY_NONE for a bundle */
+    const char *path, *key_path;  /* absolute; static */
+    unsigned mode, key_mode;
+    char server[SERVER_URL_SIZE]; /* of a kubeconfig, else empty */
+    bool shared;                  /* the same on every node that has it, key and all: made once */
+};
+
+/* Items in the order of the nodes in the file, and of one fixed list at each node. Borrows from cluster and profiles.
+ */
+struct catalogue {
+    const struct cluster *cluster;
+    struct catalogue_item *items;
+    size_t count;
+};
+
+/* Errors: ERR_ABSENT a profile that the catalogue names is not among profiles; ERR_DENIED as decide(); ERR_NOMEM. */
+MUST_USE enum err catalogue_make(const struct cluster *cluster, const struct profiles *profiles,
+                                 struct catalogue *ret_catalogue, struct fault *f);
+void catalogue_cleanup(struct catalogue *catalogue);
+
+/* {"cluster", "kubernetes", "kubeadm_api", "items": [...]}; a new value, NULL when memory runs out. */
+json_t *catalogue_json(const struct catalogue *catalogue);
+
+/* Whether the node holds a certificate of this profile, in whatever form: what enrolment fetches without --profile. */
+bool catalogue_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile);
+
+/* The kind of key that the cluster wants where the profile allows it, else the first that it does. */
+enum key_algorithm catalogue_algorithm(const struct cluster *cluster, const struct profile *profile);
+
+#endif

@@ -1,0 +1,25 @@
+/* kubernetes.h: what differs between the versions of Kubernetes. Nothing else in Ensign knows versions.
+ *
+ * A cluster file may leave the patch out. Then the facts are those of the minor's first release, because they work with
+ * every later patch too: where a patch takes rights away from a certificate (1.33.12, 1.34.8, 1.35.5, 1.36.1), kubeadm
+ * gives them by a ClusterRoleBinding instead, which an older patch does not make and an upgrade may leave out. Who
+ * writes the patch gets exactly what that kubeadm makes.  Threads: pure.
+ */
+#ifndef ENSIGN_POLICIES_KUBERNETES_H
+#define ENSIGN_POLICIES_KUBERNETES_H
+
+enum { KUBERNETES_MINOR_MIN = 20, KUBERNETES_MINOR_MAX = 37, KUBERNETES_PATCH_UNKNOWN = -1 };
+
+struct kubernetes_facts {
+    /* The O of apiserver-kubelet-client; "": none, and the user kube-apiserver-kubelet-client must be bound to the
+     * ClusterRole system:kubelet-api-admin. */
+    const char *kubelet_client_organization;
+    const char *admin_organization;       /* of admin.conf */
+    const char *super_admin_organization; /* of super-admin.conf; NULL: there is none */
+    const char *kubeadm_api;              /* the newest apiVersion of a configuration that this kubeadm reads */
+};
+
+/* minor  KUBERNETES_MINOR_MIN..MAX;  patch  or KUBERNETES_PATCH_UNKNOWN.  Static. */
+const struct kubernetes_facts *kubernetes_facts(unsigned minor, int patch);
+
+#endif
