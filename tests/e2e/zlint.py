@@ -16,8 +16,10 @@ EXCLUDED = 'CABF_BR,CABF_EV,CABF_SMIME_BR,Apple,Mozilla,ETSI_ESI'
 ACCEPTED = {'n_san_iana_pub_suffix_empty'}
 ALGORITHMS = ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']
 ETCD_PROFILES = ['etcd-member', 'etcd-server', 'etcd-peer', 'etcd-healthcheck-client', 'node-identity']
+CONTROL_PLANE_PROFILES = ['apiserver-etcd-client', 'apiserver', 'apiserver-kubelet-client', 'front-proxy-client', 'admin',
+                          'super-admin', 'kubelet', 'controller-manager', 'scheduler']
 OWNERS = ['etcdone', 'etcdthree', 'masterone', 'an-operator']
-CERTIFICATES_MIN, LINTS_MIN = 200, 100
+CERTIFICATES_MIN, LINTS_MIN = 400, 100
 
 
 def findings(pem_path):
@@ -47,7 +49,8 @@ def wanted(cluster):
     for node in ('etcdone', 'etcdthree'):
         for profile in ETCD_PROFILES:
             yield node, path, {'profile': profile, 'node': node}
-    yield 'masterone', path, {'profile': 'apiserver-etcd-client', 'node': 'masterone'}
+    for profile in CONTROL_PLANE_PROFILES:
+        yield 'masterone', path, {'profile': profile, 'node': 'masterone'}
     yield 'an-operator', '/v1/identities', {'name': 'an-operator', 'role': 'operator'}
 
 

@@ -1,5 +1,6 @@
-/* Cluster files: the document that is kept of one is read again as the same cluster. */
-#include "policies/cluster.h"
+/* Cluster files: the document that is kept of one is read again as the same cluster, and whatever is accepted has a
+ * catalogue: no certificate that it needs is refused later. */
+#include "policies/catalogue.h"
 
 #include <string.h>
 
@@ -37,6 +38,19 @@ static void cluster_hold(const struct cluster *cluster)
     nodes_hold(cluster, &again);
 }
 
+static void catalogue_hold(const struct cluster *cluster)
+{
+    static struct profiles profiles;
+    AUTO(catalogue) catalogue = {0};
+    struct fault *f = fuzz_fault();
+    if (!profiles.count)
+        fuzz_must(profiles_shipped(&profiles, f), f);
+    fuzz_must(catalogue_make(cluster, &profiles, &catalogue, f), f);
+    HOLDS(catalogue.count >= 2 * cluster->nodes_count);
+    json_auto_t *json = catalogue_json(&catalogue);
+    HOLDS(json_array_size(json_object_get(json, "items")) == catalogue.count);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CLEANUP(document_auto) struct document *document = NULL;
@@ -48,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!fuzz_kept(cluster_read(document, &cluster, f), f, &cluster, sizeof cluster))
         return 0;
     cluster_hold(&cluster);
+    catalogue_hold(&cluster);
     cluster_cleanup(&cluster);
     return 0;
 }

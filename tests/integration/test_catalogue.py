@@ -1,5 +1,5 @@
-"""What nodes of the example clusters get by `ensign enroll` is what the catalogue says: the same profiles, subjects, names
-and usages, from the right CA, good for what they are for; and again, nothing changes."""
+"""What nodes of the example clusters get by `ensign enroll` is what the catalogue says: the same profiles, subjects,
+names and usages, from the right CA, good for what they are for; and again, nothing changes."""
 import json
 import os
 import pathlib
@@ -34,8 +34,9 @@ def shown(certificate):
 
 def wanted(item):
     content = item['certificate']
+    addresses = ['0:0:0:0:0:0:0:1' if text == '::1' else text for text in content['addresses']]
     return {'common_name': [content['subject']['common_name']], 'organizations': content['subject']['organizations'],
-            'dns': content['dns'], 'addresses': ['0:0:0:0:0:0:0:1' if text == '::1' else text for text in content['addresses']],
+            'dns': content['dns'], 'addresses': addresses,
             'extended_key_usage': [EXTENDED[usage] for usage in content['extended_key_usage']]}
 
 
@@ -51,8 +52,9 @@ class Catalogue(unittest.TestCase):
         if not token.exists():
             token.touch(0o600)
             token.write_text(self.service.token(cluster, node))
-        return self.service.ensign('enroll', '--server', f'https://localhost:{self.service.port}', '--token-file', token,
-                                   '--out', folder).stderr.splitlines()
+        server = f'https://localhost:{self.service.port}'
+        result = self.service.ensign('enroll', '--server', server, '--token-file', token, '--out', folder)
+        return result.stderr.splitlines()
 
     def check_certificate(self, item, folder):
         self.assertEqual(shown(folder / 'tls.crt'), wanted(item))
@@ -80,7 +82,8 @@ class Catalogue(unittest.TestCase):
     def test_enrolled_nodes_have_what_the_catalogue_lists(self):
         checked = 0
         for example, before, version, nodes in CLUSTERS:
-            path = self.service.create_cluster(example, [(f'kubernetesVersion: "{before}"', f'kubernetesVersion: "{version}"')])
+            replace = [(f'kubernetesVersion: "{before}"', f'kubernetesVersion: "{version}"')]
+            path = self.service.create_cluster(example, replace)
             catalogue = json.loads(run(CATALOGUE, path, version).stdout)
             self.assertEqual(catalogue['kubernetes'], version)
             for node in nodes:
