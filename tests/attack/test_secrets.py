@@ -19,7 +19,7 @@ from lib import der
 from lib.keys import Key
 from lib import audit
 from lib.sealed import p256_scalars
-from lib.service import ENSIGN, Client, is_running, run, wait_for
+from lib.service import ENSIGN, ENSIGND, Client, Service, is_running, run, wait_for
 from lib.world import Case, cluster_document
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -245,6 +245,30 @@ class Secrets(Case):
             self.no_limit_is_enough(client.pid)
             status = os.waitpid(client.pid, 0)[1]
             self.assertEqual((os.WTERMSIG(status), os.WCOREDUMP(status)), (signal.SIGSEGV, False))
+
+
+class Passphrase(unittest.TestCase):
+    """The passphrase of the seal, and one that is wrong."""
+
+    def test_A8_it_is_nowhere_but_in_its_file(self):
+        known = {name: secrets.token_urlsafe(32).encode() for name in ('passphrase', 'wrong passphrase')}
+        watch = Watch()
+        self.addCleanup(watch.stop)
+        with Service() as service:
+            service.init_with_passphrase(known['passphrase'].decode()).start()
+            service.create_cluster('vagrant-external-etcd.yaml')
+            service.stop()
+            passphrase = service.folder / 'passphrase'
+            passphrase.write_bytes(known['wrong passphrase'])
+            refused = run(ENSIGND, '--config', service.state / 'ensignd.yaml', check=False)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn('passphrase', refused.stderr)
+            places = {path: path.read_bytes() for path in service.folder.rglob('*') if path.is_file()}
+            self.assertEqual(found(places.pop(passphrase), known), ['wrong passphrase'])
+            places |= {'refusal': (refused.stdout + refused.stderr).encode(), 'processes': b'\n'.join(watch.data.copy())}
+        self.assertGreaterEqual(len(places), 8)
+        self.assertIn(b'passphrase-file', places['processes'])
+        self.assertEqual({str(place): found(data, known) for place, data in places.items() if found(data, known)}, {})
 
 
 if __name__ == '__main__':

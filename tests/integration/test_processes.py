@@ -16,7 +16,7 @@ import unittest
 
 from lib import der
 from lib.keys import Key
-from lib.service import ENSIGND, Client, Service, free_port, run, wait_for
+from lib.service import ENSIGND, Client, Service, wait_for
 from lib.world import Case, issue
 
 DAY = 86400
@@ -31,15 +31,6 @@ class Unready(Service):
         self.log = open(self.folder / 'ensignd.log', 'ab')
         self.process = subprocess.Popen([ENSIGND, '--config', self.state / 'ensignd.yaml'], stderr=self.log,
                                         stdout=self.log, env=dict(os.environ, **environment))
-
-    def init_with_passphrase(self):
-        self.folder.chmod(0o700)
-        passphrase = self.folder / 'passphrase'
-        passphrase.touch(mode=0o600)
-        passphrase.write_text('correct horse battery staple\n')
-        self.port = free_port()
-        run(ENSIGND, 'init', '--state', self.state, '--name', 'localhost', '--listen', f'127.0.0.1:{self.port}',
-            '--passphrase-file', passphrase)
 
 
 class Stopped(Case):

@@ -73,6 +73,16 @@ class Service:
             f'127.0.0.1:{self.port}', '--seal-key-file', self.folder / 'seal.key', *more)
         return self
 
+    def init_with_passphrase(self, text='correct horse battery staple'):
+        self.port = free_port()
+        self.folder.chmod(0o700)
+        passphrase = self.folder / 'passphrase'
+        passphrase.touch(mode=0o600)
+        passphrase.write_text(text + '\n')
+        run(self.maker, 'init', '--state', self.state, '--name', 'localhost', '--name', '127.0.0.1', '--listen',
+            f'127.0.0.1:{self.port}', '--passphrase-file', passphrase)
+        return self
+
     def start(self, probe='/readyz'):
         """probe: what answers 200 when it has started: /livez where it cannot be ready"""
         self.log = open(self.folder / 'ensignd.log', 'ab')
