@@ -201,9 +201,9 @@ static enum err node_add(const struct node_entry *node, const struct profiles *p
 enum err catalogue_make(const struct cluster *cluster, const struct profiles *profiles, struct catalogue *ret_catalogue,
                         struct fault *f)
 {
-    AUTO(catalogue)
-    catalogue = {.cluster = cluster, .items = calloc(items_count(cluster), sizeof(struct catalogue_item))};
-    if (!catalogue.items)
+    AUTO(catalogue) catalogue = {.cluster = cluster};
+    size_t room = items_count(cluster) + 1; /* never none: calloc() may give NULL for that */
+    if (!(catalogue.items = calloc(room, sizeof(struct catalogue_item))))
         return fault_no_memory(f);
     for (size_t i = 0; i < cluster->nodes_count; i++)
         TRY(node_add(&cluster->nodes[i], profiles, &catalogue, f));
