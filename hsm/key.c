@@ -1,5 +1,6 @@
 #include "hsm/key.h"
 
+#include <openssl/err.h>
 #include <openssl/x509.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -78,15 +79,33 @@ static enum err certificate_make(EVP_PKEY *key, const struct certificate_content
     return draft_sign(bytes_span(&draft), key, issuer->algorithm, ret_certificate, f);
 }
 
-static enum err authority_check(const struct certificate_content *content, const struct grant *grant, struct fault *f)
+static void grant_judge(const struct grant *grant, struct fault *f)
 {
-    if (!content->authority)
-        fault_reason(f, "/authority", "must be true");
     if (grant->extended_key_usage & ~(unsigned)(EXTENDED_SERVER_AUTH | EXTENDED_CLIENT_AUTH))
         fault_reason(f, "/grant/extended_key_usage", "has unknown bits");
     if (grant->lifetime_max_seconds <= 0)
         fault_reason(f, "/grant/lifetime_max_seconds", "must be positive");
+}
+
+static enum err authority_check(const struct certificate_content *content, const struct grant *grant, struct fault *f)
+{
+    if (!content->authority)
+        fault_reason(f, "/authority", "must be true");
+    grant_judge(grant, f);
     return fault_if_reasons(f, CODE_INVALID, "this is not a CA that the signer makes");
+}
+
+/* The grant of a CA. issuer_name is borrowed. */
+static struct grant authority_grant(const struct grant *asked, const struct issuer *issuer, int64_t not_after)
+{
+    struct grant grant = {.kind = GRANT_AUTHORITY,
+                          .issuer_name = {.data = (uint8_t *)(uintptr_t)issuer->name.data, .size = issuer->name.size},
+                          .algorithm = issuer->algorithm,
+                          .extended_key_usage = asked->extended_key_usage,
+                          .lifetime_max_seconds = asked->lifetime_max_seconds,
+                          .not_after = not_after};
+    memcpy(grant.key_identifier, issuer->key_identifier, sizeof grant.key_identifier);
+    return grant;
 }
 
 enum err key_make_authority(const struct seal *seal, enum key_algorithm algorithm,
@@ -103,19 +122,12 @@ enum err key_make_authority(const struct seal *seal, enum key_algorithm algorith
     TRY(key_spki(key, &spki, f));
     TRY(public_key_parse(bytes_span(&spki), &public_key, f));
 
-    struct grant sealed = {.kind = GRANT_AUTHORITY,
-                           .issuer_name = name, /* borrowed */
-                           .algorithm = algorithm,
-                           .extended_key_usage = grant->extended_key_usage,
-                           .lifetime_max_seconds = grant->lifetime_max_seconds,
-                           .not_after = content->not_after};
-    memcpy(sealed.key_identifier, public_key.key_identifier, sizeof sealed.key_identifier);
+    struct issuer issuer = {.name = bytes_span(&name), .algorithm = algorithm};
+    memcpy(issuer.key_identifier, public_key.key_identifier, sizeof issuer.key_identifier);
+    struct grant sealed = authority_grant(grant, &issuer, content->not_after);
     AUTO(secret) private_key = {0};
     TRY(private_key_encode(key, &private_key, f));
     TRY(key_seal(seal, &sealed, &private_key, &blob, f));
-
-    struct issuer issuer = {.name = bytes_span(&name), .algorithm = algorithm};
-    memcpy(issuer.key_identifier, public_key.key_identifier, sizeof issuer.key_identifier);
     TRY(certificate_make(key, content, &issuer, &public_key, serial, ret_certificate, f));
     *ret_blob = blob;
     blob = (struct bytes){0};
@@ -143,12 +155,18 @@ enum err key_make_log(const struct seal *seal, const char *origin, struct bytes 
 
 /* ---- opening ---- */
 
-static enum err authority_decode(struct span der, EVP_PKEY **ret_key, struct fault *f)
+/* NULL when it is not a private key in PKCS#8, and nothing else. */
+static EVP_PKEY *pkcs8_decode(struct span der)
 {
     const uint8_t *end = der.data;
     CLEANUP(PKCS8_PRIV_KEY_INFO_auto)
     PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &end, (long)der.size);
-    EVP_PKEY *key = info && end == der.data + der.size ? EVP_PKCS82PKEY(info) : NULL;
+    return info && end == der.data + der.size ? EVP_PKCS82PKEY(info) : NULL;
+}
+
+static enum err authority_decode(struct span der, EVP_PKEY **ret_key, struct fault *f)
+{
+    EVP_PKEY *key = pkcs8_decode(der);
     if (!key)
         return fault_openssl(f, "a sealed CA key cannot be read");
     *ret_key = key;
@@ -190,7 +208,61 @@ enum err key_open(const struct seal *seal, struct span blob, struct key **ret_ke
     return OK;
 }
 
+/* ---- importing ---- */
+
+/* That the public half is the certificate's, and that the private half belongs to it: what it signs verifies. */
+static enum err pair_check(EVP_PKEY *key, const struct certificate *certificate, struct fault *f)
+{
+    AUTO(bytes) spki = {0}, signature = {0};
+    const struct public_key *public_key = &certificate->public_key;
+    TRY(key_spki(key, &spki, f));
+    if (!span_equal(bytes_span(&spki), public_key->spki))
+        return fault_set(f, CODE_INVALID, "the private key is not that of this CA certificate: give the pair");
+    struct fault why = {0};
+    if (key_sign(key, public_key->algorithm, certificate->body_der, &signature, &why) != OK ||
+        public_key_verify(public_key, signature_algorithm(public_key->algorithm), certificate->body_der,
+                          bytes_span(&signature), &why) != OK)
+        return fault_set(f, CODE_INVALID, "the private key is damaged: what it signs does not verify");
+    return OK;
+}
+
+enum err key_import_authority(const struct seal *seal, const struct secret *pkcs8,
+                              const struct certificate *certificate, const struct grant *grant, struct bytes *ret_blob,
+                              struct fault *f)
+{
+    grant_judge(grant, f);
+    TRY(fault_if_reasons(f, CODE_INVALID, "this is not a CA that the signer imports"));
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = pkcs8_decode(span(pkcs8->data, pkcs8->size));
+    if (!key) {
+        ERR_clear_error();
+        return fault_set(f, CODE_MALFORMED, "what was sealed to the signer is no private key in PKCS#8 (RFC 5208)");
+    }
+    TRY(pair_check(key, certificate, f));
+    struct issuer issuer = {.name = certificate->body.subject_name, .algorithm = certificate->public_key.algorithm};
+    memcpy(issuer.key_identifier, certificate->body.subject_key_identifier, sizeof issuer.key_identifier);
+    struct grant sealed = authority_grant(grant, &issuer, certificate->body.content.not_after);
+    AUTO(secret) private_key = {0};
+    TRY(private_key_encode(key, &private_key, f));
+    return key_seal(seal, &sealed, &private_key, ret_blob, f);
+}
+
 /* ---- signing ---- */
+
+enum err key_reissue_authority(const struct key *key, const uint8_t serial[SERIAL_SIZE], int64_t not_before,
+                               struct bytes *ret_certificate, struct fault *f)
+{
+    const struct grant *grant = &key->grant;
+    if (grant->kind != GRANT_AUTHORITY)
+        return fault_set(f, CODE_POLICY_DENIED, "this key is not that of a CA");
+    AUTO(bytes) spki = {0}, draft = {0};
+    struct public_key public_key;
+    struct issuer issuer = {.name = bytes_span(&grant->issuer_name), .algorithm = grant->algorithm};
+    memcpy(issuer.key_identifier, grant->key_identifier, sizeof issuer.key_identifier);
+    TRY(key_spki(key->authority, &spki, f));
+    TRY(public_key_read(bytes_span(&spki), &public_key, f));
+    TRY(draft_build_again(&issuer, &public_key, serial, not_before, grant->not_after, &draft, f));
+    return draft_sign(bytes_span(&draft), key->authority, grant->algorithm, ret_certificate, f);
+}
 
 enum err key_sign_certificate(const struct key *key, struct span draft, struct bytes *ret_certificate, struct fault *f)
 {

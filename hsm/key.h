@@ -7,6 +7,7 @@
 #define ENSIGN_HSM_KEY_H
 
 #include "ca/log/checkpoint.h"
+#include "ca/x509/certificate.h"
 #include "ca/x509/grant.h"
 #include "hsm/seal.h"
 
@@ -19,6 +20,18 @@ MUST_USE enum err key_make_authority(const struct seal *seal, enum key_algorithm
                                      const struct certificate_content *content, const struct grant *grant,
                                      const uint8_t serial[SERIAL_SIZE], struct bytes *ret_blob,
                                      struct bytes *ret_certificate, struct fault *f);
+/* Seals a CA key that others made.
+ *   pkcs8        DER
+ *   certificate  of that CA, after foreign_authority_check(): name, key identifier and end of the grant are its
+ *   grant        as above
+ * ERR_INPUT  CODE_MALFORMED: not a private key; CODE_INVALID: not the key of this certificate */
+MUST_USE enum err key_import_authority(const struct seal *seal, const struct secret *pkcs8,
+                                       const struct certificate *certificate, const struct grant *grant,
+                                       struct bytes *ret_blob, struct fault *f);
+/* Another certificate for the same CA, with all that the grant says: the name, the key identifier and the end are what
+ * they were, so that nothing is valid longer than before. It may sign CRLs, too. ERR_DENIED for a log's key. */
+MUST_USE enum err key_reissue_authority(const struct key *key, const uint8_t serial[SERIAL_SIZE], int64_t not_before,
+                                        struct bytes *ret_certificate, struct fault *f);
 MUST_USE enum err key_make_log(const struct seal *seal, const char *origin, struct bytes *ret_blob,
                                uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
 

@@ -1,4 +1,4 @@
-/* The signer's process: the message loop and the four verbs. */
+/* The signer's process: the message loop and the verbs. */
 #include "hsm/signer.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ca/x509/foreign.h"
 #include "hsm/key_cache.h"
 #include "hsm/log_guard.h"
 #include "hsm/sandbox.h"
@@ -19,6 +20,7 @@ struct service {
     struct seal seal;
     struct key_cache *keys;
     struct log_guard logs;
+    struct import_key import;
     pthread_barrier_t started; /* all threads have what they need before system calls are restricted */
 };
 
@@ -95,11 +97,55 @@ static enum err checkpoint_sign(struct service *service, struct unpack *in, stru
     return OK;
 }
 
+static enum err import_key_tell(struct service *service, struct unpack *in, struct bytes *answer, struct fault *f)
+{
+    TRY(unpack_finish(in, "a request to the signer", f));
+    pack_fixed(answer, SPAN_OF(service->import.public_key));
+    return OK;
+}
+
+static enum err authority_import(struct service *service, struct unpack *in, struct bytes *answer, struct fault *f)
+{
+    struct import_request request;
+    AUTO(certificate) certificate = {0};
+    AUTO(secret) pkcs8 = {0};
+    AUTO(bytes) blob = {0};
+    TRY(import_request_unpack(in, &request, f));
+    struct grant grant = {.extended_key_usage = request.extended_key_usage,
+                          .lifetime_max_seconds = request.lifetime_max_seconds};
+    TRY(certificate_parse_authority(request.certificate, &certificate, f));
+    TRY(foreign_authority_check(&certificate, request.extended_key_usage, request.now, f));
+    TRY(import_key_open(&service->import, request.box, &pkcs8, f));
+    TRY(key_import_authority(&service->seal, &pkcs8, &certificate, &grant, &blob, f));
+    pack_span(answer, bytes_span(&blob));
+    return OK;
+}
+
+static enum err authority_reissue(struct service *service, struct unpack *in, struct bytes *answer, struct fault *f)
+{
+    struct span blob = unpack_span(in);
+    uint8_t serial[SERIAL_SIZE];
+    struct cached_key *key;
+    AUTO(bytes) certificate = {0};
+    unpack_fixed(in, serial, sizeof serial);
+    int64_t not_before = unpack_i64(in);
+    TRY(unpack_finish(in, "a request to the signer", f));
+    TRY(key_cache_get(service->keys, blob, &key, f));
+    enum err err = key_reissue_authority(cached_key(key), serial, not_before, &certificate, f);
+    key_cache_release(service->keys, key);
+    TRY(err);
+    pack_span(answer, bytes_span(&certificate));
+    return OK;
+}
+
 static enum err (*const verbs[VERB_COUNT])(struct service *, struct unpack *, struct bytes *, struct fault *) = {
     [VERB_MAKE_AUTHORITY] = authority_make,
     [VERB_MAKE_LOG] = log_make,
     [VERB_SIGN_CERTIFICATES] = certificates_sign,
     [VERB_SIGN_CHECKPOINT] = checkpoint_sign,
+    [VERB_IMPORT_KEY] = import_key_tell,
+    [VERB_IMPORT_AUTHORITY] = authority_import,
+    [VERB_REISSUE_AUTHORITY] = authority_reissue,
 };
 
 /* ---- the loop ---- */
@@ -180,6 +226,7 @@ enum err signer_run(int fd, int ready_fd, const struct seal_config *config, cons
     TRY(sandbox_privileges(f));
     TRY(sandbox_libraries(f));
     TRY(seal_open(config, state, &service.seal, f));
+    TRY(import_key_new(&service.import, f));
     TRY(sandbox_memory(f));
     TRY(sandbox_files(NULL, f));
     TRY(service_start(&service, f));

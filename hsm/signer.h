@@ -4,14 +4,15 @@
  * threads of the signer, one per core, take messages from the same socket. Requests carry the sealed blobs that they
  * need, so the signer keeps nothing but a cache of opened keys; it can be killed at any time.
  *
- * Four verbs: make authority, make log key, sign certificates (a batch), sign a checkpoint. */
+ * Verbs: make authority, make log key, sign certificates (a batch), sign a checkpoint; and to import a CA: tell the
+ * import key, import authority, reissue authority. */
 #ifndef ENSIGN_HSM_SIGNER_H
 #define ENSIGN_HSM_SIGNER_H
 
 #include "ca/base/histogram.h"
 #include "ca/log/checkpoint.h"
 #include "ca/x509/grant.h"
-#include "hsm/seal.h"
+#include "hsm/import.h"
 
 /* ---- the process ---- */
 
@@ -42,6 +43,19 @@ MUST_USE enum err signer_make_authority(struct signer *signer, enum key_algorith
                                         struct bytes *ret_certificate, struct fault *f);
 MUST_USE enum err signer_make_log(struct signer *signer, const char *origin, struct bytes *ret_blob,
                                   uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
+
+/* What CA keys are sealed to on their way here (hsm/import.h): made when the signer starts, so the answer is another one
+ * after each start. */
+MUST_USE enum err signer_import_key(struct signer *signer, uint8_t ret_public_key[IMPORT_PUBLIC_KEY_SIZE],
+                                    struct fault *f);
+/* The blob of a CA key that others made. Errors: those of key_import_authority(); CODE_CONFLICT for a box that was
+ * sealed to another import key. */
+struct import_request;
+MUST_USE enum err signer_import_authority(struct signer *signer, const struct import_request *request,
+                                          struct bytes *ret_blob, struct fault *f);
+/* Another self-signed certificate for the key of a blob: as key_reissue_authority(). */
+MUST_USE enum err signer_reissue_authority(struct signer *signer, struct span blob, const uint8_t serial[SERIAL_SIZE],
+                                           int64_t not_before, struct bytes *ret_certificate, struct fault *f);
 
 struct signing {
     struct span blob, draft;  /* borrowed */

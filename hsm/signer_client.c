@@ -370,6 +370,53 @@ enum err signer_sign_checkpoint(struct signer *signer, struct span blob, struct 
     return OK;
 }
 
+enum err signer_import_key(struct signer *signer, uint8_t ret_public_key[IMPORT_PUBLIC_KEY_SIZE], struct fault *f)
+{
+    AUTO(call) call;
+    AUTO(bytes) message = {0};
+    struct unpack body;
+    uint8_t public_key[IMPORT_PUBLIC_KEY_SIZE];
+    call_begin(signer, VERB_IMPORT_KEY, &call, &message);
+    TRY(call_exchange(signer, &call, &message, &body, f));
+    unpack_fixed(&body, public_key, sizeof public_key);
+    TRY(unpack_finish(&body, "an answer of the signer", f));
+    memcpy(ret_public_key, public_key, sizeof public_key);
+    return OK;
+}
+
+/* A call whose answer is one span. */
+static enum err call_span(struct signer *signer, struct call *call, const struct bytes *message,
+                          struct bytes *ret_answer, struct fault *f)
+{
+    struct unpack body;
+    TRY(call_exchange(signer, call, message, &body, f));
+    struct span answer = unpack_span(&body);
+    TRY(unpack_finish(&body, "an answer of the signer", f));
+    return bytes_copy(answer, ret_answer, f);
+}
+
+enum err signer_import_authority(struct signer *signer, const struct import_request *request, struct bytes *ret_blob,
+                                 struct fault *f)
+{
+    AUTO(call) call;
+    AUTO(bytes) message = {0};
+    call_begin(signer, VERB_IMPORT_AUTHORITY, &call, &message);
+    import_request_pack(request, &message);
+    return call_span(signer, &call, &message, ret_blob, f);
+}
+
+enum err signer_reissue_authority(struct signer *signer, struct span blob, const uint8_t serial[SERIAL_SIZE],
+                                  int64_t not_before, struct bytes *ret_certificate, struct fault *f)
+{
+    AUTO(call) call;
+    AUTO(bytes) message = {0};
+    call_begin(signer, VERB_REISSUE_AUTHORITY, &call, &message);
+    pack_span(&message, blob);
+    pack_fixed(&message, span(serial, SERIAL_SIZE));
+    pack_i64(&message, not_before);
+    return call_span(signer, &call, &message, ret_certificate, f);
+}
+
 /* ---- signing a batch ---- */
 
 /* A run of signings in one message. */

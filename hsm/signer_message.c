@@ -155,6 +155,28 @@ enum err authority_request_unpack(struct unpack *in, struct authority_request *r
     return err;
 }
 
+/* ---- import authority ---- */
+
+void import_request_pack(const struct import_request *request, struct bytes *out)
+{
+    pack_span(out, request->certificate);
+    pack_span(out, request->box);
+    pack_u32(out, request->extended_key_usage);
+    pack_i64(out, request->lifetime_max_seconds);
+    pack_i64(out, request->now);
+}
+
+enum err import_request_unpack(struct unpack *in, struct import_request *ret_request, struct fault *f)
+{
+    struct import_request request = {.certificate = unpack_span(in), .box = unpack_span(in)};
+    request.extended_key_usage = unpack_u32(in);
+    request.lifetime_max_seconds = unpack_i64(in);
+    request.now = unpack_i64(in);
+    TRY(unpack_finish(in, "a request to the signer", f));
+    *ret_request = request;
+    return OK;
+}
+
 /* ---- sign certificates ---- */
 
 static size_t blob_find(const struct sign_request *request, struct span blob)

@@ -21,7 +21,16 @@ enum {
     SIGNER_THREADS_MAX = 16,
 };
 
-enum verb { VERB_MAKE_AUTHORITY = 1, VERB_MAKE_LOG, VERB_SIGN_CERTIFICATES, VERB_SIGN_CHECKPOINT, VERB_COUNT };
+enum verb {
+    VERB_MAKE_AUTHORITY = 1,
+    VERB_MAKE_LOG,
+    VERB_SIGN_CERTIFICATES,
+    VERB_SIGN_CHECKPOINT,
+    VERB_IMPORT_KEY,
+    VERB_IMPORT_AUTHORITY,
+    VERB_REISSUE_AUTHORITY,
+    VERB_COUNT
+};
 
 /* One per online core, at most SIGNER_THREADS_MAX; both sides count so. */
 size_t signer_thread_count(void);
@@ -52,6 +61,17 @@ struct authority_request {
 };
 void authority_request_pack(const struct authority_request *request, struct bytes *out);
 MUST_USE enum err authority_request_unpack(struct unpack *in, struct authority_request *ret_request, struct fault *f);
+
+/* ---- import authority: the answer is the blob ---- */
+
+struct import_request {
+    struct span certificate, box; /* DER; PKCS#8 sealed to the signer (crypto_box_seal). Borrowed */
+    unsigned extended_key_usage;
+    int64_t lifetime_max_seconds;
+    int64_t now; /* UTC seconds */
+};
+void import_request_pack(const struct import_request *request, struct bytes *out);
+MUST_USE enum err import_request_unpack(struct unpack *in, struct import_request *ret_request, struct fault *f);
 
 /* ---- sign certificates: the answer has one result per draft, each followed by the certificate as a span ---- */
 

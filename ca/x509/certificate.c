@@ -12,7 +12,10 @@ void certificate_cleanup(struct certificate *certificate)
     bytes_free(&certificate->der);
 }
 
-enum err certificate_parse(struct span der, struct certificate *ret_certificate, struct fault *f)
+typedef enum err body_parse(struct span der, struct draft *ret_draft, struct fault *f);
+
+static enum err certificate_read(struct span der, body_parse *parse, struct certificate *ret_certificate,
+                                 struct fault *f)
 {
     AUTO(certificate) certificate = {0};
     TRY(bytes_copy(der, &certificate.der, f));
@@ -20,7 +23,7 @@ enum err certificate_parse(struct span der, struct certificate *ret_certificate,
     struct signed_object object;
     if (!signed_object_decode(whole, &object))
         return fault_set(f, CODE_MALFORMED, "not a certificate in DER (RFC 5280 §4.1)");
-    TRY(draft_parse(object.body, &certificate.body, f));
+    TRY(parse(object.body, &certificate.body, f));
     if (!span_equal(object.algorithm, certificate.body.signature_algorithm))
         return fault_set(f, CODE_MALFORMED, "a certificate with two signature algorithms (RFC 5280 §4.1.1.2)");
     TRY(public_key_read(certificate.body.spki, &certificate.public_key, f));
@@ -30,6 +33,16 @@ enum err certificate_parse(struct span der, struct certificate *ret_certificate,
     *ret_certificate = certificate;
     certificate = (struct certificate){0};
     return OK;
+}
+
+enum err certificate_parse(struct span der, struct certificate *ret_certificate, struct fault *f)
+{
+    return certificate_read(der, draft_parse, ret_certificate, f);
+}
+
+enum err certificate_parse_authority(struct span der, struct certificate *ret_certificate, struct fault *f)
+{
+    return certificate_read(der, draft_parse_authority, ret_certificate, f);
 }
 
 enum err certificate_serial(struct span der, uint8_t ret_serial[SERIAL_SIZE], struct fault *f)
@@ -81,9 +94,7 @@ static bool key_identifier_matches(const struct draft *draft, const struct draft
 enum err certificate_check_issuer(const struct certificate *certificate, const struct certificate *issuer, int64_t now,
                                   struct fault *f)
 {
-    AUTO(bytes) issuer_name = {0};
-    TRY(distinguished_name_encode(&issuer->body.content.subject, &issuer_name, f));
-    if (!span_equal(bytes_span(&issuer_name), certificate->body.issuer_name))
+    if (!span_equal(issuer->body.subject_name, certificate->body.issuer_name))
         fault_reason(f, "/issuer", "the certificate names another issuer");
     if (!issuer->body.content.authority || !(issuer->body.content.key_usage & USAGE_KEY_CERT_SIGN))
         fault_reason(f, "/issuer", "the issuer is not a CA (RFC 5280 §4.2.1.9)");

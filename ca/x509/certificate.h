@@ -16,6 +16,8 @@ struct certificate {
  * done when it was asked for. */
 MUST_USE enum err certificate_parse(struct span der, struct certificate *ret_certificate, struct fault *f);
 MUST_USE enum err certificate_parse_pem(struct span pem, struct certificate *ret_certificate, struct fault *f);
+/* A CA certificate, whoever made it (draft_parse_authority). */
+MUST_USE enum err certificate_parse_authority(struct span der, struct certificate *ret_certificate, struct fault *f);
 /* Only the serial, of 20 bytes: where to look up what the certificate says it is. ERR_INPUT. */
 MUST_USE enum err certificate_serial(struct span der, uint8_t ret_serial[SERIAL_SIZE], struct fault *f);
 void certificate_cleanup(struct certificate *certificate);

@@ -9,6 +9,7 @@
 
 AUTO_POINTER(ASN1_OCTET_STRING, ASN1_OCTET_STRING_free)
 AUTO_POINTER(AUTHORITY_KEYID, AUTHORITY_KEYID_free)
+AUTO_POINTER(X509_NAME, X509_NAME_free)
 
 enum { AUTHORITY_USAGE = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN };
 static const int64_t year_2020 = 1577836800, year_10000 = 253402300800;
@@ -162,15 +163,14 @@ static bool serial_set(ASN1_INTEGER *integer, const uint8_t serial[SERIAL_SIZE])
 
 static enum err draft_encode(const struct draft *draft, struct bytes *ret_der, struct fault *f)
 {
-    AUTO(bytes) subject = {0}, der = {0};
-    TRY(distinguished_name_encode(&draft->content.subject, &subject, f));
+    AUTO(bytes) der = {0};
     CLEANUP(TBS_auto) TBS *tbs = der_new(ASN1_ITEM_rptr(TBS));
     if (!tbs || !(tbs->version = ASN1_INTEGER_new()) || !ASN1_INTEGER_set(tbs->version, X509_VERSION_3) ||
         !serial_set(tbs->serial, draft->serial) || !der_string_set(tbs->algorithm, draft->signature_algorithm) ||
         !der_string_set(tbs->issuer, draft->issuer_name) ||
         !ASN1_TIME_set(tbs->validity->not_before, draft->content.not_before) ||
         !ASN1_TIME_set(tbs->validity->not_after, draft->content.not_after) ||
-        !der_string_set(tbs->subject, bytes_span(&subject)) || !der_string_set(tbs->spki, draft->spki) ||
+        !der_string_set(tbs->subject, draft->subject_name) || !der_string_set(tbs->spki, draft->spki) ||
         !extensions_make(draft, &tbs->extensions))
         return fault_openssl(f, "cannot build a certificate");
     der_append(&der, tbs, ASN1_ITEM_rptr(TBS));
@@ -180,6 +180,22 @@ static enum err draft_encode(const struct draft *draft, struct bytes *ret_der, s
     return OK;
 }
 
+/* The draft of what draft_build() and draft_build_again() have looked at. */
+static enum err draft_write(struct draft *draft, const struct issuer *issuer, const struct public_key *key,
+                            const uint8_t serial[SERIAL_SIZE], struct bytes *ret_draft, struct fault *f)
+{
+    if (!serial_positive(serial) || issuer->algorithm == KEY_NONE)
+        return fault_set(f, CODE_INTERNAL, "a certificate needs a positive serial number and an issuer that signs");
+    if (!validity_possible(&draft->content))
+        return fault_set(f, CODE_INVALID, "a validity that ends before it begins, or is not within 1970 to 9999");
+    draft->signature_algorithm = signature_algorithm(issuer->algorithm);
+    draft->issuer_name = issuer->name;
+    draft->spki = key->spki;
+    memcpy(draft->serial, serial, SERIAL_SIZE);
+    memcpy(draft->authority_key_identifier, issuer->key_identifier, KEY_IDENTIFIER_SIZE);
+    return draft_encode(draft, ret_draft, f);
+}
+
 enum err draft_build(const struct certificate_content *content, const struct issuer *issuer,
                      const struct public_key *key, const uint8_t serial[SERIAL_SIZE], struct bytes *ret_draft,
                      struct fault *f)
@@ -187,18 +203,24 @@ enum err draft_build(const struct certificate_content *content, const struct iss
     const char *problem = content_problem(content);
     if (problem)
         return fault_set(f, CODE_INTERNAL, "a decision for a certificate that cannot be: %s", problem);
-    if (!serial_positive(serial) || issuer->algorithm == KEY_NONE)
-        return fault_set(f, CODE_INTERNAL, "a certificate needs a positive serial number and an issuer that signs");
-    if (!validity_possible(content))
-        return fault_set(f, CODE_INVALID, "a validity that ends before it begins, or is not within 1970 to 9999");
-    struct draft draft = {.signature_algorithm = signature_algorithm(issuer->algorithm),
-                          .issuer_name = issuer->name,
-                          .spki = key->spki,
-                          .content = *content};
-    memcpy(draft.serial, serial, SERIAL_SIZE);
+    AUTO(bytes) subject = {0};
+    TRY(distinguished_name_encode(&content->subject, &subject, f));
+    struct draft draft = {.subject_name = bytes_span(&subject), .content = *content};
     memcpy(draft.subject_key_identifier, key->key_identifier, KEY_IDENTIFIER_SIZE);
-    memcpy(draft.authority_key_identifier, issuer->key_identifier, KEY_IDENTIFIER_SIZE);
-    return draft_encode(&draft, ret_draft, f);
+    return draft_write(&draft, issuer, key, serial, ret_draft, f);
+}
+
+enum err draft_build_again(const struct issuer *issuer, const struct public_key *key,
+                           const uint8_t serial[SERIAL_SIZE], int64_t not_before, int64_t not_after,
+                           struct bytes *ret_draft, struct fault *f)
+{
+    struct draft draft = {.subject_name = issuer->name,
+                          .content = {.authority = true,
+                                      .key_usage = AUTHORITY_USAGE,
+                                      .not_before = not_before,
+                                      .not_after = not_after}};
+    memcpy(draft.subject_key_identifier, issuer->key_identifier, KEY_IDENTIFIER_SIZE);
+    return draft_write(&draft, issuer, key, serial, ret_draft, f);
 }
 
 /* ---- reading ----
@@ -221,7 +243,7 @@ static bool serial_read(const ASN1_INTEGER *integer, uint8_t ret_serial[SERIAL_S
     if (ASN1_STRING_type(integer) != V_ASN1_INTEGER || value.size > SERIAL_SIZE)
         return false;
     memcpy(ret_serial + SERIAL_SIZE - value.size, value.data, value.size);
-    return serial_positive(ret_serial);
+    return ret_serial[0] < 0x80;
 }
 
 static void usages_read(const extension_list *list, struct certificate_content *content)
@@ -264,11 +286,9 @@ static enum err names_read(const extension_list *list, struct alternative_names 
     return OK;
 }
 
-static enum err draft_read(struct span der, struct draft *draft, struct fault *f)
+/* What is read alike of every certificate. */
+static enum err body_read(struct span der, const TBS *tbs, struct draft *draft, struct fault *f)
 {
-    CLEANUP(TBS_auto) TBS *tbs = der_decode(der, ASN1_ITEM_rptr(TBS));
-    if (!tbs)
-        return fault_set(f, CODE_MALFORMED, "not a TBSCertificate in DER (RFC 5280 §4.1)");
     if (!serial_read(tbs->serial, draft->serial))
         return fault_set(f, CODE_MALFORMED, "a serial number that is not 1 to 20 positive bytes (RFC 5280 §4.1.2.2)");
     if (!time_read(tbs->validity->not_before, &draft->content.not_before) ||
@@ -276,10 +296,22 @@ static enum err draft_read(struct span der, struct draft *draft, struct fault *f
         return fault_set(f, CODE_MALFORMED, "a validity that is not two times (RFC 5280 §4.1.2.5)");
     draft->signature_algorithm = der_locate(der, tbs->algorithm);
     draft->issuer_name = der_locate(der, tbs->issuer);
+    draft->subject_name = der_locate(der, tbs->subject);
     draft->spki = der_locate(der, tbs->spki);
-    TRY(distinguished_name_decode(der_locate(der, tbs->subject), &draft->content.subject, f));
     usages_read(tbs->extensions, &draft->content);
     key_identifiers_read(tbs->extensions, draft);
+    return OK;
+}
+
+static enum err draft_read(struct span der, struct draft *draft, struct fault *f)
+{
+    CLEANUP(TBS_auto) TBS *tbs = der_decode(der, ASN1_ITEM_rptr(TBS));
+    if (!tbs)
+        return fault_set(f, CODE_MALFORMED, "not a TBSCertificate in DER (RFC 5280 §4.1)");
+    TRY(body_read(der, tbs, draft, f));
+    if (!serial_positive(draft->serial))
+        return fault_set(f, CODE_MALFORMED, "a serial number that is not 1 to 20 positive bytes (RFC 5280 §4.1.2.2)");
+    TRY(distinguished_name_decode(draft->subject_name, &draft->content.subject, f));
     return names_read(tbs->extensions, &draft->content.names, f);
 }
 
@@ -289,6 +321,13 @@ static bool signature_algorithm_known(struct span algorithm)
         if (span_equal(algorithm, signature_algorithm(i)))
             return true;
     return false;
+}
+
+/* The name of a CA may have any attributes: it may have been made elsewhere. */
+static bool name_present(struct span name)
+{
+    CLEANUP(X509_NAME_auto) X509_NAME *decoded = der_decode(name, ASN1_ITEM_rptr(X509_NAME));
+    return decoded && X509_NAME_entry_count(decoded) > 0;
 }
 
 /* What draft_encode() copies without looking: names, key and algorithm. */
@@ -301,9 +340,7 @@ static enum err draft_check(const struct draft *draft, struct fault *f)
         return fault_set(f, CODE_INVALID, "a validity that ends before it begins (RFC 5280 §4.1.2.5)");
     if (!signature_algorithm_known(draft->signature_algorithm))
         return fault_set(f, CODE_INVALID, "a signature algorithm that Ensign does not sign with");
-    struct distinguished_name issuer;
-    TRY(distinguished_name_decode(draft->issuer_name, &issuer, f));
-    if (distinguished_name_empty(&issuer))
+    if (!name_present(draft->issuer_name))
         return fault_set(f, CODE_INVALID, "an issuer without a name (RFC 5280 §4.1.2.4)");
     struct public_key key;
     TRY(public_key_read(draft->spki, &key, f));
@@ -316,13 +353,70 @@ static enum err draft_check(const struct draft *draft, struct fault *f)
 enum err draft_parse(struct span der, struct draft *ret_draft, struct fault *f)
 {
     AUTO(draft) draft = {0};
-    AUTO(bytes) again = {0};
+    AUTO(bytes) again = {0}, subject = {0};
     TRY(draft_read(der, &draft, f));
     TRY(draft_check(&draft, f));
+    TRY(distinguished_name_encode(&draft.content.subject, &subject, f));
     TRY(draft_encode(&draft, &again, f));
-    if (!span_equal(bytes_span(&again), der))
+    if (!span_equal(bytes_span(&again), der) || !span_equal(bytes_span(&subject), draft.subject_name))
         return fault_set(f, CODE_INVALID,
                          "a field, an extension or an encoding that Ensign does not write in certificates");
+    *ret_draft = draft;
+    draft = (struct draft){0};
+    return OK;
+}
+
+/* ---- reading CA certificates of others ---- */
+
+/* A CA with a critical extension that is not understood here must not be trusted (RFC 5280 §4.2). */
+static enum err critical_check(const extension_list *list, struct fault *f)
+{
+    for (int i = 0; i < sk_X509_EXTENSION_num(list); i++) {
+        const X509_EXTENSION *extension = sk_X509_EXTENSION_value(list, i);
+        const ASN1_OBJECT *type = X509_EXTENSION_get_object((X509_EXTENSION *)extension);
+        int nid = OBJ_obj2nid(type);
+        char name[64];
+        if (!X509_EXTENSION_get_critical(extension) || nid == NID_basic_constraints || nid == NID_key_usage ||
+            nid == NID_ext_key_usage || nid == NID_subject_alt_name || nid == NID_name_constraints)
+            continue;
+        OBJ_obj2txt(name, sizeof name, type, 0);
+        return fault_set(f, CODE_UNSUPPORTED, "a CA certificate with the critical extension %s (RFC 5280 §4.2)", name);
+    }
+    return OK;
+}
+
+static bool extension_present(const extension_list *list, int nid)
+{
+    return X509v3_get_ext_by_NID(list, nid, -1) >= 0;
+}
+
+static enum err authority_read(const extension_list *list, struct draft *draft, struct fault *f)
+{
+    struct public_key key;
+    TRY(critical_check(list, f));
+    if (!extension_present(list, NID_key_usage))
+        draft->content.key_usage = AUTHORITY_USAGE;
+    if (extension_present(list, NID_ext_key_usage) && !draft->content.extended_key_usage)
+        return fault_set(f, CODE_UNSUPPORTED, "a CA certificate for other usages than serverAuth and clientAuth");
+    if (extension_present(list, NID_subject_key_identifier) && !draft->has_subject_key_identifier)
+        return fault_set(f, CODE_UNSUPPORTED, "a CA certificate with a key identifier that is not of %d bytes",
+                         KEY_IDENTIFIER_SIZE);
+    TRY(public_key_read(draft->spki, &key, f));
+    if (!draft->has_subject_key_identifier)
+        memcpy(draft->subject_key_identifier, key.key_identifier, KEY_IDENTIFIER_SIZE);
+    return OK;
+}
+
+enum err draft_parse_authority(struct span der, struct draft *ret_draft, struct fault *f)
+{
+    AUTO(draft) draft = {0};
+    CLEANUP(TBS_auto) TBS *tbs = der_decode(der, ASN1_ITEM_rptr(TBS));
+    if (!tbs)
+        return fault_set(f, CODE_MALFORMED, "not a TBSCertificate in DER (RFC 5280 §4.1)");
+    TRY(body_read(der, tbs, &draft, f));
+    if (!name_present(draft.issuer_name) || !name_present(draft.subject_name))
+        return fault_set(f, CODE_INVALID, "a CA certificate without a name (RFC 5280 §4.1.2.6)");
+    TRY(authority_read(tbs->extensions, &draft, f));
     *ret_draft = draft;
     draft = (struct draft){0};
     return OK;

@@ -46,12 +46,18 @@ MUST_USE enum err draft_build(const struct certificate_content *content, const s
                               const struct public_key *key, const uint8_t serial[SERIAL_SIZE], struct bytes *ret_draft,
                               struct fault *f);
 
+/* A CA certificate over a name and a key that have one already, perhaps of another program's making: self-signed, with
+ * the issuer's name and key identifier as they are. Errors as draft_build(). */
+MUST_USE enum err draft_build_again(const struct issuer *issuer, const struct public_key *key,
+                                    const uint8_t serial[SERIAL_SIZE], int64_t not_before, int64_t not_after,
+                                    struct bytes *ret_draft, struct fault *f);
+
 /* A draft or the body of a certificate, read strictly: every field and extension must be one that draft_build() can
  * make, encoded as it encodes them. */
 struct draft {
     uint8_t serial[SERIAL_SIZE];
     struct span signature_algorithm; /* DER AlgorithmIdentifier; the spans borrow from the draft */
-    struct span issuer_name;
+    struct span issuer_name, subject_name;
     struct span spki;
     struct certificate_content content; /* owned */
     bool has_subject_key_identifier, has_authority_key_identifier;
@@ -59,6 +65,11 @@ struct draft {
     uint8_t authority_key_identifier[KEY_IDENTIFIER_SIZE];
 };
 MUST_USE enum err draft_parse(struct span der, struct draft *ret_draft, struct fault *f);
+/* The body of a CA certificate, whoever made it (openssl, cfssl, kubeadm): read for what it says, not held to the form
+ * that Ensign writes. Any subject, which is in subject_name only; a serial that may be 0; without keyUsage all usages of
+ * a CA (RFC 5280 §4.2.1.3), and 0 for no extendedKeyUsage; a key identifier by whatever method, which is the one that
+ * public_key has when there is none. ERR_INPUT for an unknown critical extension. */
+MUST_USE enum err draft_parse_authority(struct span der, struct draft *ret_draft, struct fault *f);
 void draft_cleanup(struct draft *draft);
 
 /* Certificate ::= SEQUENCE { draft, algorithm, BIT STRING signature } */
