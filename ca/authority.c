@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "hsm/signer_message.h"
 
 struct authorities {
     pthread_rwlock_t lock;
@@ -16,7 +17,7 @@ struct authorities {
 
 /* What the CAs of each name are for. The longest leaf lifetime is two years: no shipped profile comes near it, and a
  * server that is broken into cannot have more signed. */
-static const struct {
+static const struct purpose {
     const char *name;
     const char *common_name;
     unsigned extended_key_usage;
@@ -29,23 +30,30 @@ static const struct {
 static const int64_t leaf_lifetime_max_seconds = 2LL * 366 * 86400;
 static const int64_t backdate_seconds = 300;
 
+static enum err purpose_find(const char *name, const struct purpose **ret_purpose, struct fault *f)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(purposes); i++)
+        if (strcmp(purposes[i].name, name) == 0) {
+            *ret_purpose = &purposes[i];
+            return OK;
+        }
+    return fault_set(f, CODE_INTERNAL, "no CA has the name \"%.64s\"", name);
+}
+
 enum err authority_make(struct signer *signer, const char *cluster, const char *name, enum key_algorithm algorithm,
                         int64_t lifetime_seconds, int64_t now, struct authority_record *ret_record, struct fault *f)
 {
-    size_t i = 0;
-    while (i < ARRAY_SIZE(purposes) && strcmp(purposes[i].name, name) != 0)
-        i++;
-    if (i == ARRAY_SIZE(purposes))
-        return fault_set(f, CODE_INTERNAL, "no CA has the name \"%s\"", name);
+    const struct purpose *purpose = NULL;
+    TRY(purpose_find(name, &purpose, f));
     AUTO(certificate_content)
     content = {.authority = true,
                .key_usage = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN,
                .not_before = now - backdate_seconds,
                .not_after = now + lifetime_seconds};
-    strcpy(content.subject.common_name, purposes[i].common_name);
-    TRY(alternative_names_add_dns(&content.names, purposes[i].common_name, f));
+    strcpy(content.subject.common_name, purpose->common_name);
+    TRY(alternative_names_add_dns(&content.names, purpose->common_name, f));
     struct grant grant = {.kind = GRANT_AUTHORITY,
-                          .extended_key_usage = purposes[i].extended_key_usage,
+                          .extended_key_usage = purpose->extended_key_usage,
                           .lifetime_max_seconds = leaf_lifetime_max_seconds};
     uint8_t serial[SERIAL_SIZE];
     serial_make(now, 0, serial);
@@ -53,6 +61,43 @@ enum err authority_make(struct signer *signer, const char *cluster, const char *
     strcpy(record.cluster, cluster);
     strcpy(record.name, name);
     TRY(signer_make_authority(signer, algorithm, &content, &grant, serial, &record.blob, &record.certificate, f));
+    *ret_record = record;
+    record = (struct authority_record){0};
+    return OK;
+}
+
+enum err authority_make_imported(struct signer *signer, const char *cluster, const struct imported_authority *imported,
+                                 uint32_t generation, int64_t now, struct authority_record *ret_record,
+                                 struct fault *f)
+{
+    const struct purpose *purpose = NULL;
+    TRY(purpose_find(imported->name, &purpose, f));
+    const struct import_request request = {.certificate = imported->certificate,
+                                           .box = imported->box,
+                                           .extended_key_usage = purpose->extended_key_usage,
+                                           .lifetime_max_seconds = leaf_lifetime_max_seconds,
+                                           .now = now};
+    AUTO(authority_record) record = {.generation = generation, .created_at = now};
+    strcpy(record.cluster, cluster);
+    strcpy(record.name, purpose->name);
+    TRY(bytes_copy(imported->certificate, &record.certificate, f));
+    TRY(signer_import_authority(signer, &request, &record.blob, f));
+    *ret_record = record;
+    record = (struct authority_record){0};
+    return OK;
+}
+
+enum err authority_make_again(struct signer *signer, const struct authority *authority, int64_t now,
+                              struct authority_record *ret_record, struct fault *f)
+{
+    uint8_t serial[SERIAL_SIZE];
+    serial_make(now, 0, serial);
+    AUTO(authority_record) record = {.generation = authority->record.generation + 1, .created_at = now};
+    strcpy(record.cluster, authority->record.cluster);
+    strcpy(record.name, authority->record.name);
+    TRY(bytes_copy(bytes_span(&authority->record.blob), &record.blob, f));
+    TRY(signer_reissue_authority(signer, bytes_span(&record.blob), serial, now - backdate_seconds, &record.certificate,
+                                 f));
     *ret_record = record;
     record = (struct authority_record){0};
     return OK;
@@ -80,8 +125,8 @@ enum err authority_new(struct authority_record *take_record, struct authority **
         return fault_no_memory(f);
     authority->record = *take_record;
     *take_record = (struct authority_record){0};
-    TRY(certificate_parse(bytes_span(&authority->record.certificate), &authority->certificate, f));
-    authority->issuer.name = authority->certificate.body.issuer_name; /* self-signed: its own name */
+    TRY(certificate_parse_authority(bytes_span(&authority->record.certificate), &authority->certificate, f));
+    authority->issuer.name = authority->certificate.body.subject_name;
     authority->issuer.algorithm = authority->certificate.public_key.algorithm;
     memcpy(authority->issuer.key_identifier, authority->certificate.body.subject_key_identifier, KEY_IDENTIFIER_SIZE);
     pem_append(&authority->pem, "CERTIFICATE", bytes_span(&authority->record.certificate));

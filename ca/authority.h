@@ -28,6 +28,22 @@ MUST_USE enum err authority_make(struct signer *signer, const char *cluster, con
                                  enum key_algorithm algorithm, int64_t lifetime_seconds, int64_t now,
                                  struct authority_record *ret_record, struct fault *f);
 
+/* A CA that somebody has already. Borrows. */
+struct imported_authority {
+    const char *name;        /* "kubernetes" */
+    struct span certificate; /* DER */
+    struct span box;         /* its private key, PKCS#8, sealed to the signer (hsm/import.h) */
+};
+/* The same for such a CA, with the generation that it is to have. Errors: those of certificate_parse_authority(),
+ * foreign_authority_check(), signer_import_authority(). */
+MUST_USE enum err authority_make_imported(struct signer *signer, const char *cluster,
+                                          const struct imported_authority *imported, uint32_t generation, int64_t now,
+                                          struct authority_record *ret_record, struct fault *f);
+
+/* The next generation of a CA with the same key: another certificate (key_reissue_authority). */
+MUST_USE enum err authority_make_again(struct signer *signer, const struct authority *authority, int64_t now,
+                                       struct authority_record *ret_record, struct fault *f);
+
 /* The parsed form. Takes the record. */
 MUST_USE enum err authority_new(struct authority_record *take_record, struct authority **ret_authority,
                                 struct fault *f);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ca/ca.h"
+#include "ca/adopt.h"
 
 struct clusters {
     pthread_rwlock_t lock;
@@ -173,13 +173,26 @@ static void creation_cleanup(struct creation *creation)
     change_cleanup(&creation->change);
 }
 
-static enum err creation_authorities(struct ca *ca, const struct cluster *cluster, int64_t now,
-                                     struct creation *creation, struct fault *f)
+/* The first generation: brought along, or made. */
+static enum err creation_authority(struct ca *ca, const struct cluster *cluster, const char *name,
+                                   const struct adoption *adoption, int64_t now, struct authority_record *ret_record,
+                                   struct fault *f)
+{
+    const struct imported_authority *imported = adoption_find(adoption, name);
+    if (imported)
+        return adopt_authority(ca, cluster, imported, 1, now, ret_record, f);
+    if (adoption && !adoption->generate_missing)
+        return fault_set(f, CODE_INVALID, "the CA \"%s\" is missing: bring it along, or have it generated", name);
+    return authority_make(ca->signer, cluster->name, name, cluster->authority_algorithm,
+                          cluster->authority_lifetime_seconds, now, ret_record, f);
+}
+
+static enum err creation_authorities(struct ca *ca, const struct cluster *cluster, const struct adoption *adoption,
+                                     int64_t now, struct creation *creation, struct fault *f)
 {
     for (size_t i = 0; i < AUTHORITIES_OF_CLUSTER; i++) {
         AUTO(authority_record) record = {0};
-        TRY(authority_make(ca->signer, cluster->name, cluster_authorities[i], cluster->authority_algorithm,
-                           cluster->authority_lifetime_seconds, now, &record, f));
+        TRY(creation_authority(ca, cluster, cluster_authorities[i], adoption, now, &record, f));
         AUTO(bytes) key = {0};
         AUTO(bytes) row = {0};
         key_authority(record.cluster, record.name, record.generation, &key);
@@ -207,11 +220,12 @@ static enum err creation_cluster(const struct cluster *cluster, const char *acto
     return OK;
 }
 
-static void creation_event(const struct cluster *cluster, const char *actor, struct creation *creation)
+static void creation_event(const struct cluster *cluster, const char *actor, const struct adoption *adoption,
+                           struct creation *creation)
 {
     uint8_t hash[SHA256_SIZE];
     struct bytes *event = &creation->change.event;
-    event_begin(event, "cluster.created", actor);
+    event_begin(event, adoption ? "cluster.adopted" : "cluster.created", actor);
     member_string(event, "cluster", cluster->name);
     crypto_hash_sha256(hash, cluster->document.data, cluster->document.size);
     member_hex(event, "document_sha256", SPAN_OF(hash));
@@ -222,10 +236,12 @@ static void creation_event(const struct cluster *cluster, const char *actor, str
         crypto_hash_sha256(hash, certificate->data, certificate->size);
         member_hex(event, member, SPAN_OF(hash));
     }
+    if (adoption)
+        adoption_event(adoption, event);
 }
 
-static enum err cluster_make(struct ca *ca, const struct caller *caller, struct idempotency *idempotency,
-                             struct cluster *take_cluster, struct fault *f)
+static enum err cluster_make(struct ca *ca, const struct caller *caller, const struct adoption *adoption,
+                             struct idempotency *idempotency, struct cluster *take_cluster, struct fault *f)
 {
     CLEANUP(cluster_auto) struct cluster *cluster = take_cluster;
     char actor[DNS_NAME_MAX + 32];
@@ -233,9 +249,9 @@ static enum err cluster_make(struct ca *ca, const struct caller *caller, struct 
     AUTO(creation) creation = {0};
     struct moment now;
     TRY(clock_require(ca->clock, &now, f));
-    TRY(creation_authorities(ca, cluster, now.seconds, &creation, f));
+    TRY(creation_authorities(ca, cluster, adoption, now.seconds, &creation, f));
     TRY(creation_cluster(cluster, actor, now.seconds, &creation, f));
-    creation_event(cluster, actor, &creation);
+    creation_event(cluster, actor, adoption, &creation);
     struct cluster_made made = {cluster, (const struct authority *const *)creation.authorities};
     idempotency_attach(idempotency, &made, &creation.change);
     TRY(ledger_commit(ca->ledger, &creation.change, f));
@@ -247,9 +263,18 @@ static enum err cluster_make(struct ca *ca, const struct caller *caller, struct 
     return err;
 }
 
-static enum err cluster_create_once(struct ca *ca, const struct caller *caller, struct idempotency *idempotency,
-                                    struct cluster *take_cluster, bool *ret_created, const struct cluster **ret_cluster,
-                                    struct fault *f)
+static enum err adoption_same(struct ca *ca, const char *cluster, const struct adoption *adoption, struct fault *f)
+{
+    for (size_t i = 0; adoption && i < adoption->authorities_count; i++)
+        if (!adopted_already(ca, cluster, &adoption->authorities[i]))
+            return fault_set(f, CODE_CONFLICT, "cluster \"%s\" exists with another CA \"%s\"", cluster,
+                             adoption->authorities[i].name);
+    return OK;
+}
+
+static enum err cluster_create_once(struct ca *ca, const struct caller *caller, const struct adoption *adoption,
+                                    struct idempotency *idempotency, struct cluster *take_cluster, bool *ret_created,
+                                    const struct cluster **ret_cluster, struct fault *f)
 {
     CLEANUP(cluster_auto) struct cluster *cluster = take_cluster;
     char name[CLUSTER_NAME_MAX + 1];
@@ -261,22 +286,29 @@ static enum err cluster_create_once(struct ca *ca, const struct caller *caller, 
                              "cluster \"%s\" exists with another inventory; changing it is not possible yet", name);
         *ret_created = false;
         *ret_cluster = known;
-        return OK;
+        return adoption_same(ca, name, adoption, f);
     }
     fault_clear(f);
-    TRY(cluster_make(ca, caller, idempotency, TAKE(cluster), f));
+    TRY(cluster_make(ca, caller, adoption, idempotency, TAKE(cluster), f));
     *ret_created = true;
     return cluster_find(ca, name, ret_cluster, f);
+}
+
+enum err cluster_adopt(struct ca *ca, const struct caller *caller, const struct document *document,
+                       const struct adoption *adoption, struct idempotency *idempotency, bool *ret_created,
+                       const struct cluster **ret_cluster, struct fault *f)
+{
+    struct cluster *cluster = NULL;
+    TRY(cluster_new(document, &cluster, f));
+    pthread_mutex_lock(&ca->clusters->creating);
+    enum err err = cluster_create_once(ca, caller, adoption, idempotency, cluster, ret_created, ret_cluster, f);
+    pthread_mutex_unlock(&ca->clusters->creating);
+    return err;
 }
 
 enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document,
                         struct idempotency *idempotency, bool *ret_created, const struct cluster **ret_cluster,
                         struct fault *f)
 {
-    struct cluster *cluster = NULL;
-    TRY(cluster_new(document, &cluster, f));
-    pthread_mutex_lock(&ca->clusters->creating);
-    enum err err = cluster_create_once(ca, caller, idempotency, cluster, ret_created, ret_cluster, f);
-    pthread_mutex_unlock(&ca->clusters->creating);
-    return err;
+    return cluster_adopt(ca, caller, document, NULL, idempotency, ret_created, ret_cluster, f);
 }

@@ -168,7 +168,7 @@ static bool authority_visit(void *context, struct span key, struct span row)
     AUTO(certificate) certificate = {0};
     verify->err = authority_record_unpack(row, &record, verify->fault);
     if (verify->err == OK)
-        verify->err = certificate_parse(bytes_span(&record.certificate), &certificate, verify->fault);
+        verify->err = certificate_parse_authority(bytes_span(&record.certificate), &certificate, verify->fault);
     return verify->err == OK;
 }
 

@@ -5,6 +5,7 @@
 #ifndef ENSIGN_SERVER_API_H
 #define ENSIGN_SERVER_API_H
 
+#include "ca/adopt.h"
 #include "ca/issue.h"
 #include "server/app.h"
 
@@ -42,6 +43,18 @@ MUST_USE enum err etag_set(struct http_response *response, struct fault *f);
 /* What join tokens begin with. */
 #define TOKEN_PREFIX "ensign1."
 
+/* ---- CAs that are brought along (api_adopt.c) ---- */
+
+/* What an adoption borrows from, beside the body. */
+struct adoption_body {
+    struct adoption adoption;
+    struct bytes certificates[ADOPTED_AUTHORITIES_MAX], boxes[ADOPTED_AUTHORITIES_MAX];
+    struct found_certificate *found;
+};
+/* Reads the member "adopt" of a body; what is wrong becomes reasons. */
+MUST_USE enum err adoption_body_read(const struct node *adopt, struct adoption_body *ret_body, struct fault *f);
+void adoption_body_cleanup(struct adoption_body *body);
+
 /* ---- what a caller may see (auth.c) ---- */
 
 /* Tokens and nodes see only their own cluster and node. What they may not see is for them not there. */
@@ -60,6 +73,7 @@ api_render certificate_answer;
 
 http_handler api_cluster_create, api_cluster_list, api_cluster_get;
 http_handler api_authority_list, api_authority_bundle;
+http_handler api_authority_import, api_authority_reissue, api_import_key_get;
 http_handler api_token_create, api_token_list, api_token_revoke;
 http_handler api_enrolment_get;
 http_handler api_certificate_issue, api_certificate_list, api_certificate_get;

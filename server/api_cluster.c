@@ -5,16 +5,19 @@
 #include "server/api.h"
 #include "server/json.h"
 
-/* ---- create ---- */
+/* ---- create, adopt ---- */
 
-/* The cluster document, which is a member of the body, as a document of its own. */
-static enum err body_document(struct span body, struct document **ret_document, struct fault *f)
+/* The cluster document, which is a member of the body, as a document of its own; and the CAs to adopt, if there are. */
+static enum err body_read(const struct document *document, struct document **ret_document,
+                          struct adoption_body *ret_adoption, bool *ret_adopts, struct fault *f)
 {
-    static const char *const keys[] = {"cluster", NULL};
-    CLEANUP(document_auto) struct document *document = NULL;
-    TRY(document_parse_json(body, &document, f));
-    struct node root = document_root(document, f), cluster = node_get(&root, "cluster");
+    static const char *const keys[] = {"cluster", "adopt", NULL};
+    struct node root = document_root(document, f), cluster = node_get(&root, "cluster"),
+                adopt = node_get(&root, "adopt");
     node_allow(&root, keys);
+    *ret_adopts = node_present(&adopt);
+    if (*ret_adopts)
+        TRY(adoption_body_read(&adopt, ret_adoption, f));
     if (!node_present(&cluster))
         node_error(&cluster, "the member \"cluster\" is missing");
     else if (!json_is_object(cluster.value))
@@ -40,6 +43,14 @@ static enum err cluster_invalid(struct fault *f)
     return fault_set(f, CODE_INVALID, "this is not a valid cluster");
 }
 
+/* Looks at the document apart from the CAs that are adopted with it: what is wrong with those is not in it. */
+static enum err cluster_check(const struct document *document, struct fault *f)
+{
+    AUTO(cluster) cluster = {0};
+    enum err err = cluster_read(document, &cluster, f);
+    return err == ERR_INPUT ? cluster_invalid(f) : err;
+}
+
 static void location_set(const struct cluster *cluster, struct http_response *response)
 {
     snprintf(response->location, sizeof response->location, "/v1/clusters/%s", cluster->name);
@@ -56,14 +67,15 @@ static enum err cluster_answer(struct app *app, const void *made, struct http_re
 static enum err answer_create(struct app *app, const struct http_request *request, struct idempotency *idempotency,
                               struct http_response *ret_response, struct fault *f)
 {
-    CLEANUP(document_auto) struct document *document = NULL;
-    TRY(body_document(request->body, &document, f));
-    bool created = false;
+    CLEANUP(document_auto) struct document *body = NULL, *document = NULL;
+    AUTO(adoption_body) adoption = {0};
+    bool adopts = false, created = false;
     const struct cluster *cluster = NULL;
-    enum err err = cluster_create(app->ca, &request->caller, document, idempotency, &created, &cluster, f);
-    if (err == ERR_INPUT)
-        return cluster_invalid(f);
-    TRY(err);
+    TRY(document_parse_json(request->body, &body, f));
+    TRY(body_read(body, &document, &adoption, &adopts, f));
+    TRY(cluster_check(document, f));
+    TRY(cluster_adopt(app->ca, &request->caller, document, adopts ? &adoption.adoption : NULL, idempotency, &created,
+                      &cluster, f));
     if (api_created(ret_response))
         return OK;
     *ret_response = http_json(created ? 201 : 200, json_cluster(app->ca, cluster, true));

@@ -71,7 +71,7 @@ json_t *json_authority(const struct authority *authority)
 {
     const struct certificate *certificate = &authority->certificate;
     return json_pack("{ss so ss so so}", "name", authority->record.name, "key_identifier",
-                     json_hex(SPAN_OF(certificate->public_key.key_identifier)), "algorithm",
+                     json_hex(SPAN_OF(authority->issuer.key_identifier)), "algorithm",
                      key_algorithm_name(certificate->public_key.algorithm), "not_after",
                      json_time(certificate->body.content.not_after), "sha256", json_hex(SPAN_OF(certificate->sha256)));
 }

@@ -57,6 +57,18 @@ enum err foreign_authority_check(const struct certificate *authority, unsigned e
 
 /* ---- name constraints ---- */
 
+static X509 *authority_x509(const struct certificate *authority)
+{
+    const uint8_t *at = authority->der.data;
+    return d2i_X509(NULL, &at, (long)authority->der.size);
+}
+
+bool foreign_constrained(const struct certificate *authority)
+{
+    CLEANUP(X509_auto) X509 *ca = authority_x509(authority);
+    return !ca || X509_get_ext_by_NID(ca, NID_name_constraints, -1) >= 0;
+}
+
 /* A leaf with these names, for OpenSSL to look at; its signature is empty. */
 static enum err leaf_make(const struct certificate *authority, const struct certificate_content *content,
                           X509 **ret_leaf, struct fault *f)
@@ -80,13 +92,9 @@ static enum err leaf_make(const struct certificate *authority, const struct cert
 enum err foreign_names_check(const struct certificate *authority, const struct certificate_content *leaf,
                              struct fault *f)
 {
-    const uint8_t *at = authority->der.data;
-    int critical = 0;
-    CLEANUP(X509_auto) X509 *ca = d2i_X509(NULL, &at, (long)authority->der.size);
+    CLEANUP(X509_auto) X509 *ca = authority_x509(authority);
     CLEANUP(NAME_CONSTRAINTS_auto)
-    NAME_CONSTRAINTS *constraints = ca ? X509_get_ext_d2i(ca, NID_name_constraints, &critical, NULL) : NULL;
-    if (ca && !constraints && critical == -1)
-        return OK; /* it has none */
+    NAME_CONSTRAINTS *constraints = ca ? X509_get_ext_d2i(ca, NID_name_constraints, NULL, NULL) : NULL;
     if (!constraints)
         return fault_set(f, CODE_UNSUPPORTED, "the name constraints of the CA cannot be read (RFC 5280 §4.2.1.10)");
     CLEANUP(X509_auto) X509 *x509 = NULL;

@@ -13,7 +13,9 @@
 MUST_USE enum err foreign_authority_check(const struct certificate *authority, unsigned extended_key_usage, int64_t now,
                                           struct fault *f);
 
-/* That the name constraints of the CA (RFC 5280 §4.2.1.10) permit the names of a leaf; without constraints they do.
+/* Whether the CA has name constraints (RFC 5280 §4.2.1.10), if only such as cannot be read. */
+bool foreign_constrained(const struct certificate *authority);
+/* That its name constraints permit the names of a leaf.
  * ERR_INPUT (CODE_INVALID) says what they exclude; ERR_UNSUPPORTED for constraints that cannot be judged. */
 MUST_USE enum err foreign_names_check(const struct certificate *authority, const struct certificate_content *leaf,
                                       struct fault *f);
