@@ -2,7 +2,7 @@
 
 #include "client/commands.h"
 #include "client/files.h"
-#include "client/session.h"
+#include "client/pki_folder.h"
 #include "client/text.h"
 #include "policies/cluster.h"
 
@@ -54,6 +54,99 @@ enum err cluster_create(const struct arguments *arguments, struct fault *f)
     const struct output output = {session.format, show_columns, ARRAY_SIZE(show_columns)};
     return output_object(&output, document_json(answer), f);
 }
+
+/* ---- adopt ---- */
+
+static const struct column found_columns[] = {
+    {"FILE", "file", false},           {"SUBJECT", "subject", false},     {"ISSUER", "issuer", false},
+    {"NOT AFTER", "not_after", false}, {"AUTHORITY", "authority", false}, {"SERIAL", "serial", true},
+    {"SHA-256", "sha256", true},
+};
+
+struct adoption {
+    struct pki_authority authorities[PKI_AUTHORITIES];
+    struct import imports[PKI_AUTHORITIES];
+    size_t count;
+    json_t *found; /* certificates of leaves */
+};
+
+static void adoption_cleanup(struct adoption *adoption)
+{
+    for (size_t i = 0; i < adoption->count; i++)
+        import_cleanup(&adoption->imports[i]);
+    json_decref(adoption->found);
+}
+
+static enum err adoption_read(const struct arguments *arguments, struct adoption *adoption, struct fault *f)
+{
+    const struct pki_folder folder = {arguments->values[OPTION_PKI], arguments->values[OPTION_ETCD_PKI]};
+    bool generate = arguments->values[OPTION_GENERATE_MISSING] != NULL;
+    TRY(pki_authorities(&folder, generate, adoption->authorities, &adoption->count, f));
+    for (size_t i = 0; i < adoption->count; i++)
+        TRY(import_read(adoption->authorities[i].certificate, adoption->authorities[i].key,
+                        arguments->values[OPTION_PASSPHRASE_FILE], &adoption->imports[i], f));
+    return pki_certificates(&folder, adoption->authorities, adoption->imports, adoption->count, &adoption->found, f);
+}
+
+/* What the service is told of a leaf: enough to recognise it. */
+static json_t *found_json(const json_t *found)
+{
+    json_t *list = json_array(), *item;
+    size_t i;
+    json_array_foreach(found, i, item)
+    {
+        json_t *copy = json_copy(item);
+        json_object_del(copy, "subject");
+        json_object_del(copy, "issuer");
+        json_object_del(copy, "not_after");
+        json_array_append_new(list, copy);
+    }
+    return list;
+}
+
+static enum err adoption_body(const struct document *cluster, struct adoption *adoption, bool generate,
+                              json_t **ret_body, struct fault *f)
+{
+    json_t *authorities = json_array();
+    for (size_t i = 0; i < adoption->count; i++)
+        json_array_append_new(authorities, import_json(&adoption->imports[i], adoption->authorities[i].name));
+    *ret_body = json_pack("{sO s{so sb so}}", "cluster", document_json(cluster), "adopt", "authorities", authorities,
+                          "generate_missing", generate, "certificates", found_json(adoption->found));
+    return *ret_body && json_array_size(authorities) == adoption->count ? OK : fault_no_memory(f);
+}
+
+static void adopted_print(const struct adoption *adoption, const char *cluster)
+{
+    for (size_t i = 0; i < adoption->count; i++)
+        message("cluster %s has the CA %s of %s", cluster, adoption->authorities[i].name,
+                adoption->authorities[i].certificate);
+    if (json_array_size(adoption->found) == PKI_CERTIFICATES_MAX)
+        message("warning: there may be more than these %d certificates", PKI_CERTIFICATES_MAX);
+}
+
+enum err cluster_adopt(const struct arguments *arguments, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL, *answer = NULL;
+    AUTO(cluster) cluster = {0};
+    AUTO(adoption) adoption = {0};
+    TRY(document_read(arguments->values[OPTION_FILE], &document, f));
+    TRY(cluster_read(document, &cluster, f));
+    TRY(adoption_read(arguments, &adoption, f));
+    AUTO(session) session = {0};
+    TRY(session_open(arguments, &session, f));
+    CLEANUP(json_cleanup) json_t *body = NULL;
+    TRY(adoption_body(document, &adoption, arguments->values[OPTION_GENERATE_MISSING] != NULL, &body, f));
+    TRY(import_post(&session, "/v1/clusters", body, adoption.imports, adoption.count, &answer, f));
+    warnings_print(answer);
+    adopted_print(&adoption, cluster.name);
+    CLEANUP(json_cleanup) json_t *list = json_pack("{sO}", "items", adoption.found);
+    if (!list)
+        return fault_no_memory(f);
+    const struct output output = {session.format, found_columns, ARRAY_SIZE(found_columns)};
+    return output_list(&output, list, f);
+}
+
+/* ---- list, show ---- */
 
 enum err cluster_list(const struct arguments *arguments, struct fault *f)
 {

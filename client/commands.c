@@ -14,6 +14,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                           .argument = "NAME",
                           .help = "etcd-ca, kubernetes, front-proxy-ca; service-ca of cluster ensign",
                           .likely = authority_words},
+    [OPTION_CERTIFICATE] = {.name = "certificate",
+                            .argument = "FILE",
+                            .help = "a CA certificate, PEM",
+                            .kind = VALUE_FILE},
     [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster", .kind = VALUE_CLUSTER},
     [OPTION_CONTEXT] = {.name = "context",
                         .argument = "FILE",
@@ -24,6 +28,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                     .help = "a certification request, PEM; - for standard input",
                     .kind = VALUE_FILE},
     [OPTION_DRY_RUN] = {.name = "dry-run", .help = "show the decision; issue nothing"},
+    [OPTION_ETCD_PKI] = {.name = "etcd-pki",
+                         .argument = "DIR",
+                         .help = "where the CA of etcd lies, when not below --pki",
+                         .kind = VALUE_FILE},
     [OPTION_EXPIRING_WITHIN] = {.name = "expiring-within",
                                 .argument = "TIME",
                                 .help = "only what expires within, as 720h or 30d",
@@ -33,10 +41,11 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .help = "the cluster file; - for standard input",
                      .letter = 'f',
                      .kind = VALUE_FILE},
+    [OPTION_GENERATE_MISSING] = {.name = "generate-missing", .help = "make a new CA for each that is not there"},
     [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
     [OPTION_KEY] = {.name = "key",
                     .argument = "FILE",
-                    .help = "a private key, PEM, 0600; made when the file is absent",
+                    .help = "a private key, PEM, 0600; `certificate request` makes it when absent",
                     .kind = VALUE_FILE},
     [OPTION_KEY_ALGORITHM] = {.name = "key-algorithm",
                               .argument = "NAME",
@@ -54,6 +63,14 @@ const struct option_row option_rows[OPTION_COUNT] = {
                        .help = "the form of the output",
                        .letter = 'o',
                        .words = output_format_words},
+    [OPTION_PASSPHRASE_FILE] = {.name = "passphrase-file",
+                                .argument = "FILE",
+                                .help = "the passphrase of encrypted CA keys, 0600",
+                                .kind = VALUE_FILE},
+    [OPTION_PKI] = {.name = "pki",
+                    .argument = "DIR",
+                    .help = "where the CAs lie, as /etc/kubernetes/pki",
+                    .kind = VALUE_FILE},
     [OPTION_PROFILE] = {.name = "profile",
                         .argument = "NAME",
                         .help = "the profile; enroll takes several",
@@ -85,6 +102,19 @@ const struct command commands[] = {
      "cluster with its three CAs. The same file again changes nothing.\n\n"
      "  ensign cluster create -f cluster.yaml\n",
      cluster_create},
+    {"cluster adopt", "", 0, 0,
+     READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(PKI) | OPTION_BIT(ETCD_PKI) | OPTION_BIT(GENERATE_MISSING) |
+         OPTION_BIT(PASSPHRASE_FILE),
+     OPTION_BIT(FILE) | OPTION_BIT(PKI), "make a cluster with CAs that exist",
+     "Finds the CAs with their keys in DIR, as kubeadm, cfssl or openssl left them (ca.crt and ca.key,\n"
+     "ca.pem and ca-key.pem; front-proxy-ca; etcd/ca or, in --etcd-pki, ca or etcd-ca), and makes the\n"
+     "cluster with them: what they signed stays valid, and what is issued from now on chains to the\n"
+     "same certificates. The keys leave this program sealed to the service's signer. Lists the other\n"
+     "certificates that lie there, which the audit log keeps, too. A CA that is not there is only made\n"
+     "with --generate-missing; one without its key is refused. The same again changes nothing.\n\n"
+     "  ensign cluster adopt -f cluster.yaml --pki /etc/kubernetes/pki\n"
+     "  ensign cluster adopt -f cluster.yaml --pki ./kubernetes --etcd-pki ./etcd --generate-missing\n",
+     cluster_adopt},
     {"cluster list", "", 0, 0, READ_OPTIONS, 0, "list the clusters",
      "  ensign cluster list\n"
      "  ensign cluster list -o name\n",
@@ -148,6 +178,27 @@ const struct command commands[] = {
      "  ensign ca bundle --cluster vagrant --authority etcd-ca --out etcd-ca.crt\n"
      "  ensign ca bundle --cluster ensign --authority service-ca\n",
      ca_bundle},
+    {"ca import", "", 0, 0,
+     READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(CERTIFICATE) | OPTION_BIT(KEY) |
+         OPTION_BIT(PASSPHRASE_FILE),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(CERTIFICATE) | OPTION_BIT(KEY),
+     "use an existing CA for a cluster",
+     "Puts a CA that exists in the place of one that has not issued anything yet. The key may be PKCS#8\n"
+     "or the form of openssl (RSA or EC PRIVATE KEY), encrypted or not; it leaves this program sealed to\n"
+     "the service's signer. The bundle then has the imported certificate first, and the other behind it.\n"
+     "The same again changes nothing. To take over a running cluster use \"ensign cluster adopt\".\n\n"
+     "  ensign ca import --cluster vagrant --authority kubernetes --certificate ca.crt --key ca.key\n"
+     "  ensign ca import --cluster vagrant --authority etcd-ca --certificate ca.pem --key ca-key.pem \\\n"
+     "      --passphrase-file passphrase\n",
+     ca_import},
+    {"ca reissue", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY), "give a CA a certificate that may sign CRLs",
+     "For a CA that was made without cRLSign, as kubeadm's are: another certificate with the same name,\n"
+     "key, key identifier and end, and a new serial. Nothing that the CA signed changes, and either\n"
+     "certificate verifies all of it. The bundle then has both, the new one first: kubeadm looks at the\n"
+     "first only, and the hash of the key that it pins is the same. A CA with cRLSign is left alone.\n\n"
+     "  ensign ca reissue --cluster vagrant --authority kubernetes\n",
+     ca_reissue},
     {"identity create", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(ROLE) | OPTION_BIT(LIFETIME) | OPTION_BIT(OUT),
      OPTION_BIT(ROLE), "make an identity for a person or a program",
      "Makes a key here and writes a context file (NAME.context, or --out FILE; mode 0600) with which\n"

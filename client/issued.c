@@ -39,14 +39,18 @@ enum err issued_read(const struct document *answer, struct issued *ret_issued, s
     return OK;
 }
 
-enum err certificate_next(struct span *text, struct certificate *ret_certificate, struct fault *f)
+typedef enum err certificate_reader(struct span der, struct certificate *ret_certificate, struct fault *f);
+
+/* The next CERTIFICATE block of text, which is moved behind it; ERR_ABSENT when there is none. */
+static enum err certificate_next(struct span *text, certificate_reader *read, struct certificate *ret_certificate,
+                                 struct fault *f)
 {
     char label[PEM_LABEL_SIZE];
     AUTO(bytes) der = {0};
     TRY(pem_next(text, label, &der, f));
     if (strcmp(label, "CERTIFICATE") != 0)
         return fault_set(f, CODE_UNTRUSTED, "a %s stands where only certificates may", label);
-    return certificate_parse(bytes_span(&der), ret_certificate, f);
+    return read(bytes_span(&der), ret_certificate, f);
 }
 
 /* ---- the checks: each adds its reasons ---- */
@@ -122,13 +126,13 @@ static enum err chain_read(const struct issued *issued, const struct certificate
 {
     struct span rest = bytes_span(&issued->chain);
     AUTO(certificate) first = {0};
-    TRY(certificate_next(&rest, &first, f));
+    TRY(certificate_next(&rest, certificate_parse, &first, f));
     if (!span_equal(bytes_span(&first.der), bytes_span(&leaf->der)))
         fault_reason(f, "chain", "does not begin with the certificate");
-    TRY(certificate_next(&rest, ret_issuer, f));
+    TRY(certificate_next(&rest, certificate_parse_authority, ret_issuer, f));
     AUTO(certificate) more = {0};
     struct fault end = {0};
-    if (certificate_next(&rest, &more, &end) != ERR_ABSENT)
+    if (certificate_next(&rest, certificate_parse_authority, &more, &end) != ERR_ABSENT)
         fault_reason(f, "chain", "is longer than the certificate and its CA");
     return OK;
 }
@@ -140,7 +144,7 @@ static void check_bundle(const struct issued *issued, const struct certificate *
     for (;;) {
         AUTO(certificate) ca = {0};
         struct fault why = {0};
-        enum err err = certificate_next(&rest, &ca, &why);
+        enum err err = certificate_next(&rest, certificate_parse_authority, &ca, &why);
         if (err == ERR_ABSENT)
             break;
         if (err != OK) {

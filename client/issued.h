@@ -39,7 +39,4 @@ struct issued_facts {
 MUST_USE enum err issued_check(const struct issued *issued, const struct expectation *expectation,
                                struct issued_facts *ret_facts, struct fault *f);
 
-/* The next CERTIFICATE block of text, which is moved behind it; ERR_ABSENT when there is none. */
-MUST_USE enum err certificate_next(struct span *text, struct certificate *ret_certificate, struct fault *f);
-
 #endif
