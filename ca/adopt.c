@@ -183,8 +183,7 @@ static enum err authority_current(struct ca *ca, const char *cluster, const char
                                   const struct authority **ret_authority, struct fault *f)
 {
     *ret_authority = authorities_find(ca->authorities, cluster, name);
-    return *ret_authority ? OK
-                          : fault_set(f, CODE_NOT_FOUND, "cluster \"%.64s\" has no CA \"%.64s\"", cluster, name);
+    return *ret_authority ? OK : fault_set(f, CODE_NOT_FOUND, "cluster \"%.64s\" has no CA \"%.64s\"", cluster, name);
 }
 
 /* Whether a certificate of this profile was ever issued in the cluster. */

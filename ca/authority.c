@@ -67,8 +67,7 @@ enum err authority_make(struct signer *signer, const char *cluster, const char *
 }
 
 enum err authority_make_imported(struct signer *signer, const char *cluster, const struct imported_authority *imported,
-                                 uint32_t generation, int64_t now, struct authority_record *ret_record,
-                                 struct fault *f)
+                                 uint32_t generation, int64_t now, struct authority_record *ret_record, struct fault *f)
 {
     const struct purpose *purpose = NULL;
     TRY(purpose_find(imported->name, &purpose, f));

@@ -1,6 +1,6 @@
-/* import.h: how a CA key gets to the signer through a server that cannot read it: sealed to a key pair (X25519) that the
- * signer makes when it starts and keeps in guarded memory (libsodium: crypto_box_seal). After a new start it does not
- * open what was sealed before.
+/* import.h: how a CA key gets to the signer through a server that cannot read it: sealed to a key pair (X25519) that
+ * the signer makes when it starts and keeps in guarded memory (libsodium: crypto_box_seal). After a new start it does
+ * not open what was sealed before.
  *
  * The server hands out the public half, so this keeps keys from what is stored, logged or dumped there, and from who
  * breaks in later; a server that lies about it reads the keys that are imported while it does.

@@ -139,12 +139,9 @@ static enum err authority_reissue(struct service *service, struct unpack *in, st
 }
 
 static enum err (*const verbs[VERB_COUNT])(struct service *, struct unpack *, struct bytes *, struct fault *) = {
-    [VERB_MAKE_AUTHORITY] = authority_make,
-    [VERB_MAKE_LOG] = log_make,
-    [VERB_SIGN_CERTIFICATES] = certificates_sign,
-    [VERB_SIGN_CHECKPOINT] = checkpoint_sign,
-    [VERB_IMPORT_KEY] = import_key_tell,
-    [VERB_IMPORT_AUTHORITY] = authority_import,
+    [VERB_MAKE_AUTHORITY] = authority_make,       [VERB_MAKE_LOG] = log_make,
+    [VERB_SIGN_CERTIFICATES] = certificates_sign, [VERB_SIGN_CHECKPOINT] = checkpoint_sign,
+    [VERB_IMPORT_KEY] = import_key_tell,          [VERB_IMPORT_AUTHORITY] = authority_import,
     [VERB_REISSUE_AUTHORITY] = authority_reissue,
 };
 

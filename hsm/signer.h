@@ -44,8 +44,8 @@ MUST_USE enum err signer_make_authority(struct signer *signer, enum key_algorith
 MUST_USE enum err signer_make_log(struct signer *signer, const char *origin, struct bytes *ret_blob,
                                   uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f);
 
-/* What CA keys are sealed to on their way here (hsm/import.h): made when the signer starts, so the answer is another one
- * after each start. */
+/* What CA keys are sealed to on their way here (hsm/import.h): made when the signer starts, so the answer is another
+ * one after each start. */
 MUST_USE enum err signer_import_key(struct signer *signer, uint8_t ret_public_key[IMPORT_PUBLIC_KEY_SIZE],
                                     struct fault *f);
 /* The blob of a CA key that others made. Errors: those of key_import_authority(); CODE_CONFLICT for a box that was

@@ -49,8 +49,7 @@ static void found_read(const struct node *item, struct found_certificate *found)
         node_error(&file, "longer than %d bytes", FOUND_FILE_MAX);
     if (node_string(&serial, NODE_REQUIRED, &found->serial) && !serial_text_valid(found->serial))
         node_error(&serial, "expected up to %d hexadecimal digits", 2 * SERIAL_SIZE);
-    if (node_string(&sha256, NODE_REQUIRED, &hash) &&
-        hex_decode(hash, found->sha256, sizeof found->sha256, &why) != OK)
+    if (node_string(&sha256, NODE_REQUIRED, &hash) && hex_decode(hash, found->sha256, sizeof found->sha256, &why) != OK)
         node_error(&sha256, "expected %d hexadecimal digits", 2 * SHA256_SIZE);
     if (node_word(&authority, NODE_OPTIONAL, cluster_authorities, &index))
         found->authority = cluster_authorities[index];
@@ -121,8 +120,8 @@ static enum err answer_key(struct app *app, const struct http_request *request, 
     AUTO(bytes) text = {0};
     TRY(signer_import_key(app->ca->signer, key, f));
     base64_append(&text, SPAN_OF(key));
-    *ret_response = http_json(200, json_pack("{ss so}", "algorithm", "x25519", "public_key",
-                                             json_bytes(bytes_span(&text))));
+    *ret_response =
+        http_json(200, json_pack("{ss so}", "algorithm", "x25519", "public_key", json_bytes(bytes_span(&text))));
     return OK;
 }
 

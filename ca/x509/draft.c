@@ -210,15 +210,12 @@ enum err draft_build(const struct certificate_content *content, const struct iss
     return draft_write(&draft, issuer, key, serial, ret_draft, f);
 }
 
-enum err draft_build_again(const struct issuer *issuer, const struct public_key *key,
-                           const uint8_t serial[SERIAL_SIZE], int64_t not_before, int64_t not_after,
-                           struct bytes *ret_draft, struct fault *f)
+enum err draft_build_again(const struct issuer *issuer, const struct public_key *key, const uint8_t serial[SERIAL_SIZE],
+                           int64_t not_before, int64_t not_after, struct bytes *ret_draft, struct fault *f)
 {
-    struct draft draft = {.subject_name = issuer->name,
-                          .content = {.authority = true,
-                                      .key_usage = AUTHORITY_USAGE,
-                                      .not_before = not_before,
-                                      .not_after = not_after}};
+    struct draft draft = {
+        .subject_name = issuer->name,
+        .content = {.authority = true, .key_usage = AUTHORITY_USAGE, .not_before = not_before, .not_after = not_after}};
     memcpy(draft.subject_key_identifier, issuer->key_identifier, KEY_IDENTIFIER_SIZE);
     return draft_write(&draft, issuer, key, serial, ret_draft, f);
 }

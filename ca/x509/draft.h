@@ -66,9 +66,9 @@ struct draft {
 };
 MUST_USE enum err draft_parse(struct span der, struct draft *ret_draft, struct fault *f);
 /* The body of a CA certificate, whoever made it (openssl, cfssl, kubeadm): read for what it says, not held to the form
- * that Ensign writes. Any subject, which is in subject_name only; a serial that may be 0; without keyUsage all usages of
- * a CA (RFC 5280 §4.2.1.3), and 0 for no extendedKeyUsage; a key identifier by whatever method, which is the one that
- * public_key has when there is none. ERR_INPUT for an unknown critical extension. */
+ * that Ensign writes. Any subject, which is in subject_name only; a serial that may be 0; without keyUsage all usages
+ * of a CA (RFC 5280 §4.2.1.3), and 0 for no extendedKeyUsage; a key identifier by whatever method, which is the one
+ * that public_key has when there is none. ERR_INPUT for an unknown critical extension. */
 MUST_USE enum err draft_parse_authority(struct span der, struct draft *ret_draft, struct fault *f);
 void draft_cleanup(struct draft *draft);
 

@@ -5,11 +5,9 @@
 
 #include "ca/x509/certificate.h"
 
-/* That the certificate is of a root CA that may sign certificates with these extended key usages now, and that its key is
- * one that nobody has to fear (public_key_parse).
- *   now  UTC seconds
- * ERR_INPUT  CODE_INVALID with every reason: no CA, without keyCertSign, not self-signed, not valid now, usages that it
- *            forbids; CODE_WEAK_KEY */
+/* That the certificate is of a root CA that may sign certificates with these extended key usages now, and that its key
+ * is one that nobody has to fear (public_key_parse). now  UTC seconds ERR_INPUT  CODE_INVALID with every reason: no CA,
+ * without keyCertSign, not self-signed, not valid now, usages that it forbids; CODE_WEAK_KEY */
 MUST_USE enum err foreign_authority_check(const struct certificate *authority, unsigned extended_key_usage, int64_t now,
                                           struct fault *f);
 
