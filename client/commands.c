@@ -45,7 +45,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
     [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
     [OPTION_KEY] = {.name = "key",
                     .argument = "FILE",
-                    .help = "a private key, PEM, 0600; `certificate request` makes it when absent",
+                    .help = "a private key, PEM, 0600; certificate request makes it when absent",
                     .kind = VALUE_FILE},
     [OPTION_KEY_ALGORITHM] = {.name = "key-algorithm",
                               .argument = "NAME",

@@ -7,7 +7,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/x509.h"
 
-enum { SIGN, AUTHORITY, RESULT, ADD, CHOICES };
+enum { SIGN, AUTHORITY, RESULT, ADD, IMPORT, CHOICES };
 
 static void sign_hold(struct span body)
 {
@@ -42,6 +42,19 @@ static void authority_hold(struct span body)
     HOLDS(names_same(&request.content.names, &request_again.content.names));
     certificate_content_cleanup(&request.content);
     certificate_content_cleanup(&request_again.content);
+}
+
+static void import_hold(struct span body)
+{
+    struct import_request request;
+    AUTO(bytes) again = {0};
+    struct unpack in = unpack_begin(body);
+    struct fault *f = fuzz_fault();
+    fuzz_fresh(&request, sizeof request);
+    if (!fuzz_kept(import_request_unpack(&in, &request, f), f, &request, sizeof request))
+        return;
+    import_request_pack(&request, &again);
+    HOLDS(span_equal(bytes_span(&again), body));
 }
 
 static bool faults_same(const struct fault *a, const struct fault *b)
@@ -104,7 +117,7 @@ static void add_hold(struct span input)
     HOLDS(request.drafts_count == drafts && request.size_max == size_max);
 }
 
-static void (*const holds[CHOICES])(struct span) = {sign_hold, authority_hold, result_hold, add_hold};
+static void (*const holds[CHOICES])(struct span) = {sign_hold, authority_hold, result_hold, add_hold, import_hold};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -123,6 +136,14 @@ static void authority_seed(void)
     authority_request_pack(&request, &body);
     fuzz_seed_choice(AUTHORITY, bytes_span(&body));
     certificate_content_cleanup(&request.content);
+}
+
+static void import_seed(void)
+{
+    const struct import_request request = {SPAN_OF("certificate"), SPAN_OF("box"), EXTENDED_CLIENT_AUTH, 86400, 7};
+    AUTO(bytes) body = {0};
+    import_request_pack(&request, &body);
+    fuzz_seed_choice(IMPORT, bytes_span(&body));
 }
 
 static void result_seed(size_t reasons)
@@ -145,6 +166,7 @@ void fuzz_seeds(void)
     sign_request_pack(&request, &body);
     fuzz_seed_choice(SIGN, bytes_span(&body));
     authority_seed();
+    import_seed();
     result_seed(0);
     result_seed(40);
     fuzz_seed_choice(RESULT, SPAN_OF("\0"));

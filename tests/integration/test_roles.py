@@ -22,6 +22,9 @@ MATRIX = [
     ('GET', '/v1/clusters/ensign', None, (401, 404, 404, 404, 404, 404, 404)),
     ('GET', '/v1/clusters/vagrant/authorities', None, (401, 200, 200, 200, 200, 200, 200)),
     ('GET', '/v1/clusters/other/authorities', None, (401, 404, 404, 200, 200, 200, 200)),
+    ('POST', '/v1/clusters/vagrant/authorities', 'same_authority', (401, 403, 403, 403, 403, 200, 200)),
+    ('POST', '/v1/clusters/vagrant/authorities/etcd-ca/reissue', 'nothing', (401, 403, 403, 403, 403, 200, 200)),
+    ('GET', '/v1/import-key', None, (401, 403, 403, 403, 403, 200, 200)),
     ('GET', '/v1/clusters/vagrant/authorities/etcd-ca/bundle', None, (200,) * 7),
     ('GET', '/v1/clusters/ensign/authorities/service-ca/bundle', None, (200,) * 7),
     ('GET', '/v1/clusters/vagrant/authorities/none/bundle', None, (404,) * 7),
@@ -101,6 +104,11 @@ class Roles(Case):
     def body(self, kind):
         if kind == 'same_cluster':
             return {'cluster': cluster_document()}
+        if kind == 'same_authority':  # with a key that nobody looks at
+            _, bundle, _ = self.admin.get('/v1/clusters/vagrant/authorities/etcd-ca/bundle')
+            return {'name': 'etcd-ca', 'certificate': bundle.decode(), 'key': ''}
+        if kind == 'nothing':
+            return {}
         if kind == 'new_token':
             return Token(self.world.pin).body('etcdone')
         if kind == 'now':

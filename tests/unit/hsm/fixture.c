@@ -3,6 +3,7 @@
 #include <ftw.h>
 #include <openssl/x509.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,46 @@ void authority_cleanup(struct authority *authority)
     bytes_free(&authority->certificate);
     bytes_free(&authority->issuer_name);
     EVP_PKEY_free(authority->public);
+}
+
+void key_pkcs8(EVP_PKEY *key, struct bytes *ret_pkcs8)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
+    uint8_t *der = NULL;
+    int size = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+    assert_true(size > 0);
+    bytes_append(ret_pkcs8, der, (size_t)size);
+    OPENSSL_free(der);
+    PKCS8_PRIV_KEY_INFO_free(info);
+}
+
+void foreign_make(enum key_algorithm algorithm, struct bytes *ret_certificate, struct bytes *ret_pkcs8)
+{
+    struct fault f = {0};
+    struct certificate_content content;
+    struct grant grant;
+    struct public_key key;
+    const uint8_t serial[SERIAL_SIZE] = {1};
+    AUTO(bytes) spki = {0}, name = {0}, draft = {0};
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *pair = NULL;
+    authority_content(&content, &grant);
+    assert_ok(key_generate(algorithm, &pair, &f), &f);
+    assert_ok(key_spki(pair, &spki, &f), &f);
+    assert_ok(public_key_parse(bytes_span(&spki), &key, &f), &f);
+    assert_ok(distinguished_name_encode(&content.subject, &name, &f), &f);
+    struct issuer issuer = {.name = bytes_span(&name), .algorithm = algorithm};
+    memcpy(issuer.key_identifier, key.key_identifier, sizeof issuer.key_identifier);
+    assert_ok(draft_build(&content, &issuer, &key, serial, &draft, &f), &f);
+    assert_ok(draft_sign(bytes_span(&draft), pair, algorithm, ret_certificate, &f), &f);
+    key_pkcs8(pair, ret_pkcs8);
+}
+
+void box_make(const uint8_t public_key[IMPORT_PUBLIC_KEY_SIZE], struct span plain, struct bytes *ret_box)
+{
+    uint8_t box[8192];
+    assert_true(plain.size + crypto_box_SEALBYTES <= sizeof box);
+    assert_int_equal(crypto_box_seal(box, plain.data, plain.size, public_key), 0);
+    bytes_append(ret_box, box, plain.size + crypto_box_SEALBYTES);
 }
 
 /* ---- drafts ---- */

@@ -47,6 +47,12 @@ void authority_make(struct signer *signer, enum key_algorithm algorithm, struct 
 void authority_read(struct authority *authority); /* fills the rest from the certificate */
 void authority_cleanup(struct authority *authority);
 
+/* A CA that the signer does not have: certificate and key (PKCS#8), both DER. */
+void foreign_make(enum key_algorithm algorithm, struct bytes *ret_certificate, struct bytes *ret_pkcs8);
+void key_pkcs8(EVP_PKEY *key, struct bytes *ret_pkcs8);
+/* Sealed as the client does. */
+void box_make(const uint8_t public_key[IMPORT_PUBLIC_KEY_SIZE], struct span plain, struct bytes *ret_box);
+
 /* A leaf that every CA here may sign. */
 void leaf_content(const char *name, struct certificate_content *ret_content);
 void draft_make(const struct authority *authority, const struct certificate_content *content, struct bytes *ret_draft);

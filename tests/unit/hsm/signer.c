@@ -413,6 +413,33 @@ static void requests_make(const struct authority *authority, const struct bytes 
     request_begin(&requests[VERB_SIGN_CHECKPOINT], 4, VERB_SIGN_CHECKPOINT);
     pack_span(&requests[VERB_SIGN_CHECKPOINT], bytes_span(log));
     pack_span(&requests[VERB_SIGN_CHECKPOINT], bytes_span(&text));
+
+    request_begin(&requests[VERB_IMPORT_KEY], 5, VERB_IMPORT_KEY);
+
+    static const uint8_t serial[SERIAL_SIZE] = {1};
+    request_begin(&requests[VERB_REISSUE_AUTHORITY], 7, VERB_REISSUE_AUTHORITY);
+    pack_span(&requests[VERB_REISSUE_AUTHORITY], bytes_span(&authority->blob));
+    pack_fixed(&requests[VERB_REISSUE_AUTHORITY], SPAN_OF(serial));
+    pack_i64(&requests[VERB_REISSUE_AUTHORITY], time(NULL));
+}
+
+/* The box is for this one signer. */
+static void import_request_make(int fd, const struct bytes *key_request, struct bytes *out)
+{
+    struct import_request request = {.extended_key_usage = EXTENDED_SERVER_AUTH, .lifetime_max_seconds = 86400};
+    AUTO(bytes) certificate = {0}, pkcs8 = {0}, box = {0};
+    uint8_t answer[256], public_key[IMPORT_PUBLIC_KEY_SIZE];
+    assert_int_equal(send(fd, key_request->data, key_request->size, MSG_NOSIGNAL), (ssize_t)key_request->size);
+    ssize_t size = recv(fd, answer, sizeof answer, 0);
+    assert_int_equal(size, 8 + 2 + IMPORT_PUBLIC_KEY_SIZE);
+    memcpy(public_key, answer + 10, sizeof public_key);
+    foreign_make(KEY_ECDSA_P256, &certificate, &pkcs8);
+    box_make(public_key, bytes_span(&pkcs8), &box);
+    request.certificate = bytes_span(&certificate);
+    request.box = bytes_span(&box);
+    request.now = time(NULL);
+    request_begin(out, 6, VERB_IMPORT_AUTHORITY);
+    import_request_pack(&request, out);
 }
 
 /* The code of the answer, which must come and echo the id (0 where the request has not even that). */
@@ -467,6 +494,7 @@ static void test_bad_messages(void **state)
     pid_t victim;
     int status = 0, fd = signer_start(&house, &victim);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 20}, sizeof(struct timeval));
+    import_request_make(fd, &requests[VERB_IMPORT_KEY], &requests[VERB_IMPORT_AUTHORITY]);
     for (enum verb verb = 1; verb < VERB_COUNT; verb++) {
         assert_int_equal(answer_code(fd, bytes_span(&requests[verb])), CODE_NONE); /* control */
         truncations_try(fd, &requests[verb]);
