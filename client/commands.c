@@ -196,7 +196,8 @@ const struct command commands[] = {
      "For a CA that was made without cRLSign, as kubeadm's are: another certificate with the same name,\n"
      "key, key identifier and end, and a new serial. Nothing that the CA signed changes, and either\n"
      "certificate verifies all of it. The bundle then has both, the new one first: kubeadm looks at the\n"
-     "first only, and the hash of the key that it pins is the same. A CA with cRLSign is left alone.\n\n"
+     "first only, and the hash of the key that it pins is the same. A node that runs needs nothing; to\n"
+     "have the new bundle there, enroll it with a new token. A CA with cRLSign is left alone.\n\n"
      "  ensign ca reissue --cluster vagrant --authority kubernetes\n",
      ca_reissue},
     {"identity create", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(ROLE) | OPTION_BIT(LIFETIME) | OPTION_BIT(OUT),
