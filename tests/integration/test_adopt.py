@@ -14,7 +14,7 @@ import unittest
 
 from lib import audit, der
 from lib.keys import Key
-from lib.service import ENSIGN, run
+from lib.service import ENSIGN, ENSIGND, run
 from lib.world import Case, issue
 
 YEARS = ('-days', '3650')
@@ -354,14 +354,14 @@ class Adopt(Case):
                     at += PIECE - OVERLAP
 
     @unittest.skipIf(os.geteuid() != 0, 'only root may read the memory of ensignd')
+    @unittest.skipIf(b'__asan_init' in pathlib.Path(ENSIGND).read_bytes(), 'the shadow of all memory is too large to read')
     def test_key_is_in_the_signer_alone(self):
         kubeadm_layout(self.folder)
         p256 = 'ec -pkeyopt ec_paramgen_curve:P-256'
         make_ca(self.folder / 'etcd/ca.crt', 'etcd-ca', key=p256)
         forms = self.scalar_forms(self.folder / 'etcd/ca.key')
         trace = self.folder / 'argv'
-        environment = dict(os.environ, ENSIGN_CONTEXT=str(self.service.context_file),
-                           ASAN_OPTIONS='detect_leaks=0')  # which cannot be, below strace
+        environment = dict(os.environ, ENSIGN_CONTEXT=str(self.service.context_file))
         subprocess.run(['strace', '-f', '-v', '-s', '9999', '-e', 'trace=execve', '-o', trace, ENSIGN, 'cluster', 'adopt', '-f',
                         self.file, '--pki', self.folder], check=True, capture_output=True, env=environment)
         self.assertIn(b'cluster', trace.read_bytes())
