@@ -7,9 +7,10 @@ static enum err answer_get(struct app *app, const struct http_request *request, 
 {
     (void)request, (void)f;
     struct moment now = clock_read(app->ca->clock);
-    *ret_response = http_json(200, json_pack("{ss so so so so}", "state", clock_verdict_word(now.verdict), "time",
-                                             json_time(now.wall), "earliest", json_time(now.earliest), "latest",
-                                             json_time(now.latest), "mark", json_time(now.seconds)));
+    *ret_response =
+        http_json(200, json_pack("{ss so so so so so}", "state", clock_verdict_word(now.verdict), "time",
+                                 json_time(now.wall), "now", json_time(now.now), "earliest", json_time(now.earliest),
+                                 "latest", json_time(now.latest), "mark", json_time(now.seconds)));
     return OK;
 }
 
