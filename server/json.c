@@ -239,6 +239,10 @@ static enum err certificate_element(const struct certificate_record *record, int
     element_begin(text);
     bytes_append_text(text, "{");
     record_members(text, record, &certificate.body.content, now);
+    if (certificate.body.has_authority_key_identifier)
+        member_hex(text, "authority_key_identifier", SPAN_OF(certificate.body.authority_key_identifier));
+    else
+        member_string_or_null(text, "authority_key_identifier", NULL);
     bytes_append_text(text, "}");
     return OK;
 }

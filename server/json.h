@@ -24,8 +24,8 @@ json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nod
 json_t *json_token(const struct token_record *record, int64_t now);
 MUST_USE enum err json_decision_text(const struct decision *decision, struct bytes *ret_text, struct fault *f);
 
-/* A page of a list, as json_page() makes it, without PEMs. ERR_IO (CODE_DAMAGED) when a stored certificate does not
- * parse. */
+/* A page of a list, as json_page() makes it, without PEMs, but with the key that signed each. ERR_IO (CODE_DAMAGED)
+ * when a stored certificate does not parse. */
 MUST_USE enum err json_certificates_text(struct ca *ca, const struct certificate_record *records, size_t count,
                                          struct span cursor, struct bytes *ret_text, struct fault *f);
 /* One, with the certificate itself, its chain (it and the CA that issued it) and the bundle (all CAs of that name).
