@@ -173,15 +173,23 @@ static enum err item_make(const struct layout *layout, const struct cluster *clu
 
 /* ---- all of them ---- */
 
-static size_t items_count(const struct cluster *cluster)
+_Static_assert(ARRAY_SIZE(layouts) <= CATALOGUE_NODE_ITEMS_MAX, "a page has room for every node");
+
+static size_t node_items_count(const struct cluster *cluster, const struct node_entry *node)
 {
+    const unsigned conditions = conditions_of(cluster, node);
     size_t count = 0;
-    for (size_t node = 0; node < cluster->nodes_count; node++) {
-        const unsigned conditions = conditions_of(cluster, &cluster->nodes[node]);
-        for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
-            count += layout_applies(&layouts[i], &cluster->nodes[node], conditions);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
+        count += layout_applies(&layouts[i], node, conditions);
     return count;
+}
+
+size_t catalogue_nodes_within(const struct cluster *cluster, size_t first, size_t items_max)
+{
+    size_t node = first, items = 0;
+    while (node < cluster->nodes_count && (items += node_items_count(cluster, &cluster->nodes[node])) <= items_max)
+        node++;
+    return node - first;
 }
 
 static enum err node_add(const struct node_entry *node, const struct profiles *profiles, struct catalogue *catalogue,
@@ -198,18 +206,26 @@ static enum err node_add(const struct node_entry *node, const struct profiles *p
     return OK;
 }
 
-enum err catalogue_make(const struct cluster *cluster, const struct profiles *profiles, struct catalogue *ret_catalogue,
-                        struct fault *f)
+enum err catalogue_make_part(const struct cluster *cluster, const struct profiles *profiles, size_t first, size_t count,
+                             struct catalogue *ret_catalogue, struct fault *f)
 {
-    AUTO(catalogue) catalogue = {.cluster = cluster};
-    size_t room = items_count(cluster) + 1; /* never none: calloc() may give NULL for that */
-    if (!(catalogue.items = calloc(room, sizeof(struct catalogue_item))))
+    size_t room = 1; /* never none: calloc() may give NULL for that */
+    for (size_t i = first; i < first + count; i++)
+        room += node_items_count(cluster, &cluster->nodes[i]);
+    AUTO(catalogue) catalogue = {.cluster = cluster, .items = calloc(room, sizeof(struct catalogue_item))};
+    if (!catalogue.items)
         return fault_no_memory(f);
-    for (size_t i = 0; i < cluster->nodes_count; i++)
+    for (size_t i = first; i < first + count; i++)
         TRY(node_add(&cluster->nodes[i], profiles, &catalogue, f));
     *ret_catalogue = catalogue;
     catalogue = (struct catalogue){0};
     return OK;
+}
+
+enum err catalogue_make(const struct cluster *cluster, const struct profiles *profiles, struct catalogue *ret_catalogue,
+                        struct fault *f)
+{
+    return catalogue_make_part(cluster, profiles, 0, cluster->nodes_count, ret_catalogue, f);
 }
 
 void catalogue_cleanup(struct catalogue *catalogue)

@@ -46,7 +46,15 @@ struct catalogue {
 /* Errors: ERR_ABSENT a profile that the catalogue names is not among profiles; ERR_DENIED as decide(); ERR_NOMEM. */
 MUST_USE enum err catalogue_make(const struct cluster *cluster, const struct profiles *profiles,
                                  struct catalogue *ret_catalogue, struct fault *f);
+/* Of `count` of its nodes only, from the one with index `first` on. */
+MUST_USE enum err catalogue_make_part(const struct cluster *cluster, const struct profiles *profiles, size_t first,
+                                      size_t count, struct catalogue *ret_catalogue, struct fault *f);
 void catalogue_cleanup(struct catalogue *catalogue);
+
+enum { CATALOGUE_NODE_ITEMS_MAX = 32 }; /* no node has more */
+/* How many nodes from this one on have at most items_max items together: for a page of whole nodes.
+ *   items_max  at least CATALOGUE_NODE_ITEMS_MAX */
+size_t catalogue_nodes_within(const struct cluster *cluster, size_t first, size_t items_max);
 
 /* {"cluster", "kubernetes", "kubeadm_api", "items": [...]}; a new value, NULL when memory runs out. */
 json_t *catalogue_json(const struct catalogue *catalogue);

@@ -74,6 +74,7 @@ api_render certificate_answer;
 http_handler api_cluster_create, api_cluster_list, api_cluster_get;
 http_handler api_authority_list, api_authority_bundle;
 http_handler api_authority_import, api_authority_reissue, api_import_key_get;
+http_handler api_catalogue_get;
 http_handler api_token_create, api_token_list, api_token_revoke;
 http_handler api_enrolment_get;
 http_handler api_certificate_issue, api_certificate_list, api_certificate_get;

@@ -31,6 +31,7 @@ const struct route routes[] = {
     {"POST", "/v1/clusters/{cluster}/authorities/{authority}/reissue", BODY_4K, D, api_authority_reissue},
     {"GET", "/v1/import-key", BODY_NONE, D, api_import_key_get},
     {"GET", "/v1/clusters/{cluster}/authorities/{authority}/bundle", BODY_NONE, ANYBODY, api_authority_bundle},
+    {"GET", "/v1/clusters/{cluster}/catalogue", BODY_NONE, O | A | D, api_catalogue_get},
     {"POST", "/v1/clusters/{cluster}/tokens", BODY_4K, O | D, api_token_create},
     {"GET", "/v1/clusters/{cluster}/tokens", BODY_NONE, O | A | D, api_token_list},
     {"DELETE", "/v1/tokens/{id}", BODY_NONE, O | D, api_token_revoke},

@@ -325,6 +325,33 @@ static void expected_is_what_is_listed(void **state)
     }
 }
 
+/* Pages of whole nodes, one behind the other, are the whole. */
+static void parts_make_the_whole(void **state)
+{
+    (void)state;
+    static const size_t limits[] = {CATALOGUE_NODE_ITEMS_MAX, CATALOGUE_NODE_ITEMS_MAX + 5, 500};
+    struct fault f = {0};
+    AUTO(cluster) cluster = {0};
+    AUTO(catalogue) whole = {0};
+    catalogue_of(external, NULL, NULL, &cluster, &whole);
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        size_t items = 0, pages = 0;
+        for (size_t first = 0, count; first < cluster.nodes_count; first += count, pages++) {
+            AUTO(catalogue) part = {0};
+            count = catalogue_nodes_within(&cluster, first, limits[i]);
+            assert_true(count > 0);
+            assert_ok(catalogue_make_part(&cluster, &profiles, first, count, &part, &f), &f);
+            assert_true(part.count <= limits[i]);
+            for (size_t j = 0; j < part.count; j++, items++) {
+                assert_ptr_equal(part.items[j].node, whole.items[items].node);
+                assert_string_equal(part.items[j].name, whole.items[items].name);
+            }
+        }
+        assert_int_equal(items, whole.count);
+        assert_int_equal(pages, limits[i] == 500 ? 1 : 2);
+    }
+}
+
 static void missing_profiles_are_told(void **state)
 {
     (void)state;
@@ -349,6 +376,7 @@ int main(void)
         cmocka_unit_test(shared_are_the_key_pair_and_what_the_file_says),
         cmocka_unit_test(keys_are_of_the_kind_that_the_file_says),
         cmocka_unit_test(expected_is_what_is_listed),
+        cmocka_unit_test(parts_make_the_whole),
         cmocka_unit_test(missing_profiles_are_told),
     };
     return cmocka_run_group_tests(tests, profiles_make, profiles_free);
