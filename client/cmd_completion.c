@@ -61,20 +61,45 @@ static bool has_kind(const struct option_row *row, enum value_kind kind)
     return row->argument && row->kind == kind && !row->words && !row->likely;
 }
 
+/* Whether an earlier row has this option's name, which means something else to some commands. */
+static bool name_is_taken(size_t option)
+{
+    for (size_t i = 0; i < option; i++)
+        if (strcmp(option_rows[i].name, option_rows[option].name) == 0)
+            return true;
+    return false;
+}
+
+static void choices_end(struct bytes *out, enum shell shell, const char *const *words)
+{
+    bytes_append_text(out, ") choices=(");
+    for (; *words; words++)
+        choice(out, shell, *words, strlen(*words), "");
+    bytes_append_text(out, "); return ;;\n");
+}
+
+/* The values of options whose name is taken, of each command that has them. */
+static void own_values_cases(struct bytes *out, enum shell shell)
+{
+    for (const struct command *command = commands; command->name; command++)
+        for (size_t i = 0; i < OPTION_COUNT; i++)
+            if (option_listed(command->options, i) && name_is_taken(i) && option_rows[i].words) {
+                bytes_appendf(out, "    '%s --%s'", command->name, option_rows[i].name);
+                choices_end(out, shell, option_rows[i].words);
+            }
+}
+
 static void values_cases(struct bytes *out, enum shell shell, const struct profiles *profiles)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &option_rows[i];
-        const char *const *word = row->words ? row->words : row->likely;
-        if (!word)
+        const char *const *words = row->words ? row->words : row->likely;
+        if (!words || name_is_taken(i))
             continue;
         bytes_appendf(out, "    --%s", row->name);
         if (row->letter)
             bytes_appendf(out, "|-%c", row->letter);
-        bytes_append_text(out, ") choices=(");
-        for (; *word; word++)
-            choice(out, shell, *word, strlen(*word), "");
-        bytes_append_text(out, "); return ;;\n");
+        choices_end(out, shell, words);
     }
     bytes_append_text(out, "    ");
     pattern(out, has_kind, VALUE_PROFILE);
@@ -189,14 +214,17 @@ static void finder(struct bytes *out, enum shell shell, const struct profiles *p
                        "        if [[ -n $skip ]]; then skip=; continue; fi\n"
                        "        case $word in\n        ");
     pattern(out, takes_value, 0);
-    bytes_append_text(out,
-                      ") skip=$word ;;\n"
-                      "        -*) ;;\n"
-                      "        *) ((count++)); if [[ $count == 1 ]]; then first=$word; elif [[ $count == 2 ]]; then "
-                      "second=$word; fi ;;\n"
-                      "        esac\n"
-                      "    done\n"
-                      "    case $skip in # the value of this option is completed\n");
+    bytes_append_text(
+        out, ") skip=$word ;;\n"
+             "        -*) ;;\n"
+             "        *) ((count++)); if [[ $count == 1 ]]; then first=$word; elif [[ $count == 2 ]]; then "
+             "second=$word; fi ;;\n"
+             "        esac\n"
+             "    done\n"
+             "    case \"$first $second $skip\" in # the value of this option is completed, here of one command\n");
+    own_values_cases(out, shell);
+    bytes_append_text(out, "    esac\n"
+                           "    case $skip in # and here of any\n");
     values_cases(out, shell, profiles);
     bytes_append_text(out, "    esac\n"
                            "    case \"$first $second\" in\n");
