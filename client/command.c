@@ -336,7 +336,7 @@ bool command_help(const struct command *commands, const char *name, FILE *out)
             continue;
         char left[64];
         snprintf(left, sizeof left, "%s %s", command->name, command->operands);
-        fprintf(out, "  ensign %-24s %s\n", left, command->summary);
+        fprintf(out, "  ensign %-29s %s\n", left, command->summary);
         found = true;
     }
     return found;

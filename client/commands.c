@@ -2,6 +2,7 @@
  * noun. Parsing, help, the manual page and the completion of the shells follow from these tables. */
 #include "client/commands.h"
 
+#include "client/coverage.h"
 #include "client/output.h"
 #include "policies/words.h"
 
@@ -80,6 +81,14 @@ const struct option_row option_rows[OPTION_COUNT] = {
                        .argument = "URL",
                        .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
     [OPTION_STATE] = {.name = "state", .argument = "STATE", .help = "only these", .words = state_words},
+    [OPTION_STATE_COVERAGE] = {.name = "state",
+                               .argument = "STATE",
+                               .help = "only these, of what should be there",
+                               .words = coverage_state_words},
+    [OPTION_THRESHOLD] = {.name = "threshold",
+                          .argument = "TIME",
+                          .help = "what is valid for less is expiring [30d]",
+                          .kind = VALUE_TIME},
     [OPTION_TIMEOUT] = {.name = "timeout",
                         .argument = "TIME",
                         .help = "how long to wait for a service that is not ready [30s]",
@@ -123,6 +132,18 @@ const struct command commands[] = {
      "  ensign cluster show vagrant\n"
      "  ensign cluster show vagrant -o yaml\n",
      cluster_show},
+    {"cluster certificates", "CLUSTER", 1, 1,
+     READ_OPTIONS | OPTION_BIT(NODE) | OPTION_BIT(STATE_COVERAGE) | OPTION_BIT(THRESHOLD), 0,
+     "show what should be on the nodes, and what was issued",
+     "A line for each certificate and kubeconfig that belongs on a node, with the newest valid\n"
+     "certificate that was issued for it: ok, expiring (valid for less than --threshold), expired,\n"
+     "retired (its CA is none that the cluster has now), or missing. Valid certificates that nothing\n"
+     "expects, of nodes that are gone for example, follow as extra. What is really installed on the\n"
+     "nodes the service does not see. The exit code is 0 whatever it finds.\n\n"
+     "  ensign cluster certificates vagrant\n"
+     "  ensign cluster certificates vagrant --state missing\n"
+     "  ensign cluster certificates vagrant --node masterone --threshold 60d -o wide\n",
+     cluster_certificates},
     {"token create", "", 0, 0,
      OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(TTL) | OPTION_BIT(OUT),
      OPTION_BIT(CLUSTER) | OPTION_BIT(NODE), "make a join token for a node",
@@ -171,6 +192,16 @@ const struct command commands[] = {
      "      --key client.key --key-algorithm rsa-3072 --out client.crt\n"
      "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr --dry-run\n",
      certificate_request},
+    {"certificate check-expiration", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(THRESHOLD), 0,
+     "show what expires, as kubeadm does, for whole clusters",
+     "The table of kubeadm certs check-expiration for all nodes of a cluster, and then its CAs. The exit\n"
+     "code is 5 when something expires within --threshold, has expired or is missing, and else 0.\n"
+     "Without --cluster: all clusters, and the service's own certificate and identities. Time is the\n"
+     "service's, not that of this machine. EXTERNALLY MANAGED is no: Ensign has the keys of the CAs;\n"
+     "kubeadm on the nodes, which has not, says yes.\n\n"
+     "  ensign certificate check-expiration --cluster vagrant\n"
+     "  ensign certificate check-expiration --threshold 14d -o json > expiry.json\n",
+     certificate_check_expiration},
     {"ca show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER), OPTION_BIT(CLUSTER), "show the CAs of a cluster",
      "  ensign ca show --cluster vagrant -o wide\n", ca_show},
     {"ca bundle", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(OUT),

@@ -32,7 +32,7 @@ static void cell_scalar(const json_t *value, struct bytes *out)
     else if (json_is_integer(value))
         bytes_appendf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_boolean(value))
-        bytes_append_text(out, json_is_true(value) ? "true" : "false");
+        bytes_append_text(out, json_is_true(value) ? "yes" : "no");
 }
 
 static void cell_write(const json_t *object, const char *member, struct bytes *out)

@@ -20,7 +20,7 @@ FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll
 LINES = [
     ('ensign ', FIRST),
     ('ensign c', ['ca', 'certificate', 'clock', 'cluster', 'completion']),
-    ('ensign cluster ', ['adopt', 'create', 'list', 'show']),
+    ('ensign cluster ', ['adopt', 'certificates', 'create', 'list', 'show']),
     ('ensign cluster l', ['list']),
     ('ensign cluster list ', []),
     ('ensign cluster list --', SERVICE),
@@ -30,11 +30,12 @@ LINES = [
     ('ensign cluster list --output=', FORMATS),
     ('ensign cluster list --output=j', ['json']),
     ('ensign cluster list -o json --t', ['--timeout', '--token-file']),
-    ('ensign --context x cluster ', ['adopt', 'create', 'list', 'show']),
+    ('ensign --context x cluster ', ['adopt', 'certificates', 'create', 'list', 'show']),
     ('ensign --server https://ca:8443 -o json token r', ['revoke']),
     ('ensign -', SERVICE),
     ('ensign certificate list --state ', ['expired', 'revoked', 'valid']),
     ('ensign certificate list --state v', ['valid']),
+    ('ensign cluster certificates --state ', ['expired', 'expiring', 'extra', 'missing', 'ok', 'retired']),
     ('ensign certificate list --node ', []),
     ('ensign identity create alice --role ', ['admin', 'auditor', 'operator']),
     ('ensign enroll --profile etcd-', ['etcd-healthcheck-client', 'etcd-member', 'etcd-peer', 'etcd-server']),
@@ -103,7 +104,7 @@ class Completion(Case):
 
     def test_every_command_and_option(self):
         """What help lists is what the shells offer."""
-        commands = re.findall(r'^  ensign ([a-z]+(?: [a-z]+)?) ', run(ENSIGN, 'help').stdout, re.M)
+        commands = re.findall(r'^  ensign ([a-z]+(?: [a-z-]+)?) ', run(ENSIGN, 'help').stdout, re.M)
         self.assertGreater(len(commands), 15)
         for name in commands:
             options = re.findall(r'^  (?:-\w,|   ) (--[a-z-]+)', run(ENSIGN, 'help', *name.split()).stdout.split('Options:')[1], re.M)
