@@ -83,6 +83,15 @@ class Running(ClockCase):
         self.assertGreaterEqual(seconds(self.good()['not_before']), seconds(before['not_before']))
         wait_for('the log to say so', lambda: '"message":"the clock is trusted again"' in self.world.service.log_tail(99))
 
+    def test_expiry_goes_by_the_expected_time(self):
+        """A clock that jumped does not tell people that everything has expired."""
+        check = ('certificate', 'check-expiration', '--cluster', 'ensign')
+        warning = 'warning: the service does not trust its clock'
+        for jump in (0, TEN_YEARS):
+            self.clock.set(wall_seconds=jump)
+            done = self.world.service.ensign(*check, check=False)
+            self.assertEqual((done.returncode, warning in done.stderr), (0, jump > 0), done.stdout + done.stderr)
+
     def test_small_steps_back_do_not_show(self):
         answers = [self.good()]
         for step in (-60, -290, -120, -1, 0):
