@@ -80,6 +80,16 @@ static const struct layout {
     {CATALOGUE_KUBECONFIG, "scheduler", ROLE_CONTROL_PLANE, 0, KUBERNETES "scheduler.conf", NULL, REACH_LOCAL},
 };
 
+/* What the cluster file may put elsewhere. */
+static const char *const movable_paths[PATHS_COUNT] = {
+    [PATH_CLIENT_CA] = PKI "etcd/ca.crt",
+    [PATH_CLIENT_CERTIFICATE] = PKI "apiserver-etcd-client.crt",
+    [PATH_CLIENT_KEY] = PKI "apiserver-etcd-client.key",
+    [PATH_MEMBER_CA] = ETCD "ca.crt",
+    [PATH_MEMBER_CERTIFICATE] = ETCD "member.crt",
+    [PATH_MEMBER_KEY] = ETCD "member.key",
+};
+
 /* ---- which of them ---- */
 
 static unsigned conditions_of(const struct cluster *cluster, const struct node_entry *node)
@@ -106,6 +116,21 @@ bool catalogue_expects(const struct cluster *cluster, const struct node_entry *n
     for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
         if (layout_has_profile(&layouts[i]) && strcmp(layouts[i].name, profile->name) == 0 &&
             layout_applies(&layouts[i], node, conditions))
+            return true;
+    return false;
+}
+
+static bool path_is(const char *layout_path, const char *path)
+{
+    return layout_path && strcmp(layout_path, path) == 0;
+}
+
+bool catalogue_path_taken(const char *path, enum cluster_path which)
+{
+    if (strcmp(path, movable_paths[which]) == 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
+        if (path_is(layouts[i].path, path) || path_is(layouts[i].key_path, path))
             return true;
     return false;
 }
@@ -144,6 +169,15 @@ static void server_choose(const struct layout *layout, const struct cluster *clu
         apiserver_url_local(item->node, item->server);
 }
 
+/* NULL stays NULL. */
+static const char *path_choose(const struct cluster *cluster, const char *standard)
+{
+    for (size_t i = 0; standard && i < PATHS_COUNT; i++)
+        if (cluster->paths[i][0] && strcmp(movable_paths[i], standard) == 0)
+            return cluster->paths[i];
+    return standard;
+}
+
 /* Modes are kubeadm's: only certificates are for everybody to read. */
 static enum err item_make(const struct layout *layout, const struct cluster *cluster, const struct profiles *profiles,
                           struct catalogue_item *item, struct fault *f)
@@ -151,8 +185,8 @@ static enum err item_make(const struct layout *layout, const struct cluster *clu
     bool public = layout->kind == CATALOGUE_CERTIFICATE || layout->kind == CATALOGUE_BUNDLE;
     item->kind = layout->kind;
     item->name = layout->name;
-    item->path = layout->path;
-    item->key_path = layout->key_path;
+    item->path = path_choose(cluster, layout->path);
+    item->key_path = path_choose(cluster, layout->key_path);
     item->mode = public ? 0644 : 0600;
     item->key_mode = 0600;
     item->authority = layout->kind == CATALOGUE_BUNDLE ? layout->name : NULL;

@@ -29,7 +29,7 @@ struct catalogue_item {
     /* Of these two; its times count from the moment of issue: not_before -300, not_after 31536000, say. */
     struct certificate_content content;
     enum key_algorithm algorithm; /* KEY_NONE for a bundle */
-    const char *path, *key_path;  /* absolute; static */
+    const char *path, *key_path;  /* absolute; the cluster's or static */
     unsigned mode, key_mode;
     char server[SERVER_URL_SIZE]; /* of a kubeconfig, else empty */
     bool shared;                  /* the same on every node that has it, key and all: made once */
@@ -61,6 +61,9 @@ json_t *catalogue_json(const struct catalogue *catalogue);
 
 /* Whether the node holds a certificate of this profile, in whatever form: what enrolment fetches without --profile. */
 bool catalogue_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile);
+
+/* Whether another file than this one lies there by default. */
+bool catalogue_path_taken(const char *path, enum cluster_path which);
 
 /* The kind of key that the cluster wants where the profile allows it, else the first that it does. */
 enum key_algorithm catalogue_algorithm(const struct cluster *cluster, const struct profile *profile);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies/catalogue.h"
 #include "policies/inventory.h"
 #include "policies/words.h"
 
@@ -233,6 +234,62 @@ static void keys_read(const struct node *root, struct cluster *cluster)
         node_error(&lifetime, "a CA lives between an hour and 30 years");
 }
 
+/* ---- where etcd's files lie ---- */
+
+static bool path_ends(const char *path, const char *ending)
+{
+    size_t size = strlen(path), tail = strlen(ending);
+    return size > tail && strcmp(path + size - tail, ending) == 0;
+}
+
+/* Below one of two folders, by names of plain characters that do not begin with a dot. */
+static bool path_valid(const char *path)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+    bool below = strncmp(path, "/etc/kubernetes/pki/", 20) == 0 || strncmp(path, "/etc/etcd/", 10) == 0;
+    bool named = path_ends(path, ".crt") || path_ends(path, ".key") || path_ends(path, ".pem");
+    return below && named && path[strspn(path, plain)] == '\0' && !strstr(path, "/.") && !strstr(path, "//");
+}
+
+static void path_read(const struct node *group, const char *key, enum cluster_path which, enum cluster_path first,
+                      struct cluster *cluster)
+{
+    struct node node = node_get(group, key);
+    char *path = cluster->paths[which];
+    if (!node_text(&node, NODE_OPTIONAL, path, CLUSTER_PATH_MAX + 1))
+        return;
+    if (!path_valid(path))
+        node_error(&node, "\"%s\" is no path of a .crt, .key or .pem file below /etc/kubernetes/pki or /etc/etcd",
+                   path);
+    if (catalogue_path_taken(path, which))
+        node_error(&node, "\"%s\" is where another file lies", path);
+    for (enum cluster_path other = first; other < which; other++)
+        if (strcmp(cluster->paths[other], path) == 0)
+            node_error(&node, "\"%s\" stands here twice", path);
+}
+
+static void path_group_read(const struct node *paths, const char *key, enum cluster_path first, struct cluster *cluster)
+{
+    static const char *const keys[] = {"caFile", "certFile", "keyFile", NULL};
+    struct node group = node_get(paths, key);
+    node_allow(&group, keys);
+    for (unsigned i = 0; keys[i]; i++)
+        path_read(&group, keys[i], first + i, first, cluster);
+    if (first == PATH_MEMBER_CA && node_present(&group) && cluster->etcd_certificates == ETCD_SEPARATE)
+        node_error(&group, "only members with one certificate (etcd.certificates: member) can have it elsewhere");
+}
+
+static void paths_read(const struct node *root, struct cluster *cluster)
+{
+    static const char *const keys[] = {"etcdClient", "etcdMember", NULL};
+    struct node paths = node_get(root, "paths");
+    node_allow(&paths, keys);
+    if (node_present(&paths) && cluster->etcd_topology == ETCD_STACKED)
+        node_error(&paths, "the files of a stacked etcd lie where kubeadm looks for them");
+    path_group_read(&paths, "etcdClient", PATH_CLIENT_CA, cluster);
+    path_group_read(&paths, "etcdMember", PATH_MEMBER_CA, cluster);
+}
+
 /* ---- the whole ---- */
 
 static void warn(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -314,6 +371,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
                                        "etcd",
                                        "keys",
                                        "lifetimes",
+                                       "paths",
                                        "nodes",
                                        NULL};
     AUTO(cluster) cluster = {0};
@@ -328,6 +386,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     TRY(apiserver_read(&root, &cluster, f));
     etcd_read(&root, &cluster);
     keys_read(&root, &cluster);
+    paths_read(&root, &cluster);
     TRY(inventory_read(&nodes, &cluster, f));
     topology_check(&nodes, &cluster);
     TRY(fault_if_reasons(f, CODE_INVALID, "%s is not a valid cluster file", document_name(document)));

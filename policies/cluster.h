@@ -13,6 +13,9 @@
  *       apiserverClient: perControlPlane       # perControlPlane | shared: one pair for all API servers
  *     keys: {authorities: ecdsa-p256, certificates: ecdsa-p256}
  *     lifetimes: {authorities: 87600h}
+ *     paths:                                   # of an external etcd's files, where they are not the catalogue's
+ *       etcdClient: {caFile: /etc/kubernetes/pki/etcd/etcd-ca.crt}   # and certFile, keyFile: of the API servers
+ *       etcdMember: {certFile: /etc/etcd/server.pem}                 # and caFile, keyFile: of the members
  *     nodes:
  *       - name: etcdone                        # exactly the node's Kubernetes name
  *         hostnames: [etcdone.example.com]
@@ -25,6 +28,9 @@
  * kubelet has at most 52 letters, since its common name begins with "system:node:". controlPlaneEndpoint, networking,
  * apiServer, keys, lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd members
  * draw a warning. Threads: pure; a cluster is read-only once made.
+ *
+ * A path of `paths` is below /etc/kubernetes/pki or /etc/etcd and ends in .crt, .key or .pem: nodes write there as root
+ * what the service tells them, so it must not lead to what somebody runs (/etc/kubernetes/manifests, /etc/cron.d).
  */
 #ifndef ENSIGN_POLICIES_CLUSTER_H
 #define ENSIGN_POLICIES_CLUSTER_H
@@ -38,6 +44,7 @@ enum {
     NODE_HOSTNAMES_MAX = 16,
     NODE_ADDRESSES_MAX = 16,
     CERT_SANS_MAX = 64,
+    CLUSTER_PATH_MAX = 255,
 };
 
 /* The cluster name of the service's own certificates; a cluster file may not have it. */
@@ -48,6 +55,17 @@ enum {
 
 enum etcd_topology { ETCD_EXTERNAL, ETCD_STACKED };
 enum etcd_certificates { ETCD_MEMBER, ETCD_SEPARATE }; /* one certificate for server and peer, or two */
+
+/* What `paths` can put elsewhere. */
+enum cluster_path {
+    PATH_CLIENT_CA,
+    PATH_CLIENT_CERTIFICATE,
+    PATH_CLIENT_KEY,
+    PATH_MEMBER_CA,
+    PATH_MEMBER_CERTIFICATE,
+    PATH_MEMBER_KEY,
+    PATHS_COUNT
+};
 
 struct node_entry {
     char name[DNS_NAME_MAX + 1];
@@ -70,7 +88,8 @@ struct cluster {
     enum key_algorithm authority_algorithm;   /* default ecdsa-p256 */
     enum key_algorithm certificate_algorithm; /* what enrolment makes; default ecdsa-p256 */
     int64_t authority_lifetime_seconds;       /* default 87600h */
-    struct node_entry *nodes;                 /* in the order of the file */
+    char paths[PATHS_COUNT][CLUSTER_PATH_MAX + 1]; /* empty: where the catalogue has it */
+    struct node_entry *nodes;                      /* in the order of the file */
     const struct node_entry **nodes_by_name;
     size_t nodes_count;
     struct bytes document; /* the file as compact JSON with sorted keys: stored, compared, returned by the API */

@@ -75,6 +75,7 @@ void fuzz_seeds(void)
                    "apiServer: {certSANs: [api.example.com, 192.0.2.7, \"fd00::7\"]}\n"
                    "etcd: {topology: external, certificates: member, apiserverClient: shared}\n"
                    "keys: {authorities: ecdsa-p256, certificates: rsa-2048}\nlifetimes: {authorities: 87600h}\n"
+                   "paths: {etcdClient: {caFile: /etc/kubernetes/pki/etcd/etcd-ca.crt, keyFile: /etc/etcd/a.key}}\n"
                    "nodes:\n"
                    "  - {name: etcdone, hostnames: [etcdone.example.com], addresses: [192.168.29.61], roles: [etcd]}\n"
                    "  - {name: m1, addresses: [192.168.29.71, \"fd00::1\"], roles: [control-plane]}\n"

@@ -294,6 +294,29 @@ static void shared_are_the_key_pair_and_what_the_file_says(void **state)
     }
 }
 
+/* What `paths` names lies there, and the rest where it always does. */
+static void paths_are_those_of_the_file(void **state)
+{
+    (void)state;
+    AUTO(cluster) cluster = {0};
+    AUTO(catalogue) catalogue = {0};
+    catalogue_of(
+        external, "networking: {}",
+        "paths:\n"
+        "  etcdClient: {caFile: /etc/kubernetes/pki/etcd/etcd-ca.crt, keyFile: /etc/kubernetes/pki/etcd/a.key}\n"
+        "  etcdMember: {caFile: /etc/etcd/ca.pem, certFile: /etc/etcd/kubernetes.pem}",
+        &cluster, &catalogue);
+    const struct catalogue_item *client = item_find(&catalogue, "m2", "apiserver-etcd-client");
+    const struct catalogue_item *member = item_find(&catalogue, "e1", "etcd-member");
+    assert_string_equal(item_find(&catalogue, "m1", "etcd-ca")->path, "/etc/kubernetes/pki/etcd/etcd-ca.crt");
+    assert_string_equal(client->path, "/etc/kubernetes/pki/apiserver-etcd-client.crt");
+    assert_string_equal(client->key_path, "/etc/kubernetes/pki/etcd/a.key");
+    assert_string_equal(item_find(&catalogue, "e1", "etcd-ca")->path, "/etc/etcd/ca.pem");
+    assert_string_equal(member->path, "/etc/etcd/kubernetes.pem");
+    assert_string_equal(member->key_path, "/etc/etcd/pki/member.key");
+    assert_string_equal(item_find(&catalogue, "m1", "kubernetes")->path, "/etc/kubernetes/pki/ca.crt");
+}
+
 static void keys_are_of_the_kind_that_the_file_says(void **state)
 {
     (void)state;
@@ -374,6 +397,7 @@ int main(void)
         cmocka_unit_test(files_lie_where_kubeadm_looks),
         cmocka_unit_test(kubeconfigs_without_an_endpoint_name_a_control_plane),
         cmocka_unit_test(shared_are_the_key_pair_and_what_the_file_says),
+        cmocka_unit_test(paths_are_those_of_the_file),
         cmocka_unit_test(keys_are_of_the_kind_that_the_file_says),
         cmocka_unit_test(expected_is_what_is_listed),
         cmocka_unit_test(parts_make_the_whole),
