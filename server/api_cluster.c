@@ -23,12 +23,7 @@ static enum err body_read(const struct document *document, struct document **ret
     else if (!json_is_object(cluster.value))
         node_error(&cluster, "a cluster is an object");
     TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
-    char *text = json_dumps(cluster.value, JSON_COMPACT);
-    if (!text)
-        return fault_no_memory(f);
-    enum err err = document_parse_json(span_text(text), ret_document, f);
-    free(text);
-    return err;
+    return document_of_node(&cluster, ret_document, f);
 }
 
 /* What was wrong in the cluster document, as places in the body. */

@@ -37,8 +37,9 @@ static json_t *enrolment_json(struct ca *ca, const struct cluster *cluster, cons
     enrolment_add(&ca->profiles, cluster, token, true,
                   &list); /* first: what the node authenticates with from then on */
     enrolment_add(&ca->profiles, cluster, token, false, &list);
-    return json_pack("{ss ss so ss s{so}}", "cluster", token->cluster, "node", token->node, "certificates", list,
-                     "log_verifier", verifier, "service", "ca", json_bytes(bytes_span(&service->pem)));
+    return json_pack("{ss ss so so ss s{so}}", "cluster", token->cluster, "node", token->node, "document",
+                     json_cluster_document(cluster), "certificates", list, "log_verifier", verifier, "service", "ca",
+                     json_bytes(bytes_span(&service->pem)));
 }
 
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,

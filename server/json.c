@@ -87,10 +87,15 @@ static json_t *json_authorities(struct ca *ca, const char *cluster)
     return list;
 }
 
-static json_t *json_inventory(const struct cluster *cluster, json_t *take_authorities, bool with_nodes)
+json_t *json_cluster_document(const struct cluster *cluster)
 {
     json_error_t error;
-    json_t *document = json_load_whole(bytes_span(&cluster->document), JSON_REJECT_DUPLICATES, &error);
+    return json_load_whole(bytes_span(&cluster->document), JSON_REJECT_DUPLICATES, &error);
+}
+
+static json_t *json_inventory(const struct cluster *cluster, json_t *take_authorities, bool with_nodes)
+{
+    json_t *document = json_cluster_document(cluster);
     json_t *warnings = json_array();
     for (size_t i = 0; i < cluster->warnings_count; i++)
         json_list_add(&warnings, json_string(cluster->warnings[i]));

@@ -17,6 +17,8 @@ json_t *json_bytes(struct span text);
 const char *requester_word(enum requester requester);
 
 json_t *json_authority(const struct authority *authority);
+/* A cluster file as it was given. */
+json_t *json_cluster_document(const struct cluster *cluster);
 /* A cluster that was made just now, whose CAs are not in ca yet. */
 json_t *json_cluster_made(const struct cluster_made *made);
 /* with_nodes: the whole inventory, which has thousands of nodes for some. */

@@ -463,3 +463,10 @@ enum err document_parse_json(struct span text, struct document **ret_document, s
     *ret_document = TAKE(document);
     return OK;
 }
+
+enum err document_of_node(const struct node *node, struct document **ret_document, struct fault *f)
+{
+    TRY(document_new("", ret_document, f));
+    (*ret_document)->root = json_incref(node->value);
+    return OK;
+}

@@ -29,11 +29,14 @@
 enum { DOCUMENT_DEPTH_MAX = 16, DOCUMENT_SIZE_MAX = 1 << 20, DOCUMENT_JSON_SIZE_MAX = 16 << 20 };
 
 struct document;
+struct node;
 
 /* name  how errors call it ("cluster.yaml"); copied */
 MUST_USE enum err document_parse(struct span text, const char *name, struct document **ret_document, struct fault *f);
 MUST_USE enum err document_load(const char *path, struct document **ret_document, struct fault *f);
 MUST_USE enum err document_parse_json(struct span text, struct document **ret_document, struct fault *f);
+/* What stands at this place, which is present, as a document of its own; they share the tree. */
+MUST_USE enum err document_of_node(const struct node *node, struct document **ret_document, struct fault *f);
 json_t *document_json(const struct document *document); /* borrowed */
 const char *document_name(const struct document *document);
 void document_free(struct document *document);
