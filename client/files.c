@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FOLDER_MODE = 0700, NAME_SIZE = NAME_MAX + 1 };
+enum { FOLDER_MODE = 0700, FOLDER_MODE_PUBLIC = 0755, NAME_SIZE = NAME_MAX + 1 };
 
 void fd_cleanup(int *fd)
 {
@@ -89,12 +89,13 @@ static enum err folder_check(int fd, enum place place, struct fault *f)
     return OK;
 }
 
-static enum err folder_step(int folder, const char *name, bool create, int *ret_fd, struct fault *f)
+/* mode  of the folder when it is absent and has to be made; 0: it must be there */
+static enum err folder_step(int folder, const char *name, mode_t mode, int *ret_fd, struct fault *f)
 {
-    if (create && mkdirat(folder, name, FOLDER_MODE) == 0) {
+    if (mode && mkdirat(folder, name, mode) == 0) {
         if (fsync(folder) != 0)
             return file_errno(folder, name, "store the new folder", f);
-    } else if (create && errno != EEXIST) {
+    } else if (mode && errno != EEXIST) {
         return file_errno(folder, name, "make the folder", f);
     }
     int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -115,24 +116,24 @@ static enum err folder_step(int folder, const char *name, bool create, int *ret_
 enum err folder_open_at(int folder, const char *name, bool create, int *ret_fd, struct fault *f)
 {
     CLEANUP(fd_cleanup) int fd = -1;
-    TRY(folder_step(folder, name, create, &fd, f));
+    TRY(folder_step(folder, name, create ? FOLDER_MODE : 0, &fd, f));
     TRY(folder_check(fd, PLACE_LAST, f));
     *ret_fd = fd;
     fd = -1;
     return OK;
 }
 
-/* The components of an absolute path, from the root down; `rest` is cut up. */
-static enum err folder_walk(char *rest, bool create, int *ret_fd, struct fault *f)
+/* The components of `rest`, which is cut up, from the opened folder down. */
+static enum err folder_walk(int take_folder, char *rest, mode_t mode, int *ret_fd, struct fault *f)
 {
-    CLEANUP(fd_cleanup) int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(fd_cleanup) int fd = take_folder;
     if (fd < 0)
-        return file_errno(AT_FDCWD, "/", "open", f);
+        return file_errno(AT_FDCWD, rest, "open", f);
     char *state = NULL;
     for (char *next = strtok_r(rest, "/", &state); next; next = strtok_r(NULL, "/", &state)) {
         TRY(folder_check(fd, PLACE_PARENT, f));
         int inner = -1;
-        TRY(folder_step(fd, next, create, &inner, f));
+        TRY(folder_step(fd, next, mode, &inner, f));
         close(fd);
         fd = inner;
     }
@@ -140,6 +141,11 @@ static enum err folder_walk(char *rest, bool create, int *ret_fd, struct fault *
     *ret_fd = fd;
     fd = -1;
     return OK;
+}
+
+static int root_open(void)
+{
+    return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 enum err folder_open(const char *path, int *ret_fd, struct fault *f)
@@ -150,7 +156,20 @@ enum err folder_open(const char *path, int *ret_fd, struct fault *f)
     size_t used = strlen(whole);
     if ((size_t)snprintf(whole + used, sizeof whole - used, "/%s", path) >= sizeof whole - used)
         return fault_set(f, CODE_IO, "the path of the folder is longer than %d characters", PATH_MAX);
-    return folder_walk(whole, true, ret_fd, f);
+    return folder_walk(root_open(), whole, FOLDER_MODE, ret_fd, f);
+}
+
+enum err folder_open_parent(int folder, const char *path, bool create, int *ret_fd, const char **ret_name,
+                            struct fault *f)
+{
+    const char *slash = strrchr(path, '/');
+    CLEANUP(free_cleanup) char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
+    if (!parent)
+        return fault_no_memory(f);
+    int start = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    TRY(folder_walk(start, parent, create ? FOLDER_MODE_PUBLIC : 0, ret_fd, f));
+    *ret_name = slash ? slash + 1 : path;
+    return OK;
 }
 
 /* ---- reading ---- */
@@ -320,7 +339,7 @@ static enum err parent_open(const char *path, mode_t mode, int *ret_fd, const ch
         return file_errno(AT_FDCWD, folder, "find the folder", f);
     CLEANUP(fd_cleanup) int fd = -1;
     if (!(mode & (S_IRGRP | S_IROTH)))
-        TRY(folder_walk(real, false, &fd, f));
+        TRY(folder_walk(root_open(), real, 0, &fd, f));
     else if ((fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return file_errno(AT_FDCWD, real, "open the folder", f);
     *ret_name = path + size;
@@ -393,7 +412,7 @@ static enum err folder_fill(int folder, const char *fresh, const struct folder_f
                             struct fault *f)
 {
     CLEANUP(fd_cleanup) int inner = -1;
-    TRY(folder_step(folder, fresh, true, &inner, f));
+    TRY(folder_step(folder, fresh, FOLDER_MODE, &inner, f));
     if (fchmod(inner, FOLDER_MODE) != 0)
         return file_errno(folder, fresh, "set the mode of", f);
     for (size_t i = 0; i < count; i++)

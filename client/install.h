@@ -1,0 +1,63 @@
+/* install.h: putting a node's certificates, keys, CA bundles and kubeconfigs where the catalogue has them. It knows
+ * nothing of the service: who calls it brings the PEMs.
+ *
+ * All files are planned and looked at before the first is written. Each is then put into place whole, a key before its
+ * certificate, so that whatever was interrupted is completed by doing it again; what is right already is not touched.
+ *
+ *     SETS/installed     "SHA-256  /path" for each file that was put there or is about to be, as sha256sum prints it
+ *
+ * That record is how a file of ours is told from one that somebody edited or another program made. It is written before
+ * the files, and names what is in a file's place now besides what comes: whichever is there after a crash is ours. What
+ * is in a file could not tell: an edited kubeconfig or a CA bundle with one certificate more has the same issuer. */
+#ifndef ENSIGN_CLIENT_INSTALL_H
+#define ENSIGN_CLIENT_INSTALL_H
+
+#include <sys/types.h>
+
+#include "policies/catalogue.h"
+
+enum { INSTALL_FILES_MAX = 64 };
+
+enum install_state {
+    INSTALL_ABSENT, /* nothing is there */
+    INSTALL_SAME,   /* it is there, with its mode */
+    INSTALL_OTHER,  /* to be replaced */
+};
+
+struct install_file {
+    const char *path; /* the catalogue's */
+    mode_t mode;
+    struct bytes content; /* perhaps a secret; empty while nobody knows it yet */
+    enum install_state state;
+    uint8_t present[SHA256_SIZE]; /* SHA-256 of what is there, unless INSTALL_ABSENT */
+};
+
+struct install {
+    int root; /* opened; paths lie below it */
+    int sets; /* opened; where the record is */
+    struct install_file files[INSTALL_FILES_MAX];
+    size_t count;
+    struct bytes record;
+};
+
+/* What an item consists of, PEM; what it does not have, or is not known yet, is empty. */
+struct install_pems {
+    struct span key;
+    struct span certificate; /* of a key pair: the public key */
+    struct span bundle;      /* of a kubeconfig: the CA of the API server */
+};
+
+/* Plans the files of one item, which install_check() and install_write() then have. The catalogue must outlive it. */
+MUST_USE enum err install_add(struct install *install, const struct cluster *cluster, const struct catalogue_item *item,
+                              const struct install_pems *pems, struct fault *f);
+
+/* Looks at all that is there. ERR_CONFLICT names each file that is not ours, or has another mode or owner than ours
+ * have, unless `force` is given; ERR_IO a link, or a folder that others can write to. Writes nothing. */
+MUST_USE enum err install_check(struct install *install, bool force, struct fault *f);
+
+/* Writes what is not there yet, after install_check(); says each on standard error. */
+MUST_USE enum err install_write(struct install *install, struct fault *f);
+
+void install_cleanup(struct install *install); /* wipes it; closes nothing */
+
+#endif
