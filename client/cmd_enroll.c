@@ -3,9 +3,10 @@
 #include "client/commands.h"
 #include "client/enrolment.h"
 #include "client/files.h"
+#include "client/install_node.h"
 #include "client/session.h"
 
-static const char standard_folder[] = "/etc/ensign/node";
+static const char standard_sets[] = "/etc/ensign/node"; /* below the root */
 
 /* Two at the same time would each replace what the other has half done. */
 static enum err folder_lock(int folder, struct fault *f)
@@ -13,6 +14,44 @@ static enum err folder_lock(int folder, struct fault *f)
     if (flock(folder, LOCK_EX | LOCK_NB) == 0)
         return OK;
     return fault_set(f, CODE_CONFLICT, "another \"ensign enroll\" works in this folder: wait until it is done");
+}
+
+/* Sets that are asked for in a folder of their own, on no other root, are all that is asked for. */
+static bool sets_only(const struct arguments *arguments)
+{
+    return arguments->values[OPTION_OUT] && !arguments->values[OPTION_ROOT];
+}
+
+static enum err sets_open(const struct arguments *arguments, int root, int *ret_fd, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int parent = -1;
+    const char *name = NULL;
+    if (arguments->values[OPTION_OUT])
+        return folder_open(arguments->values[OPTION_OUT], ret_fd, f);
+    TRY(folder_open_parent(root, standard_sets, true, &parent, &name, f));
+    return folder_open_at(parent, name, true, ret_fd, f);
+}
+
+static enum err sets_complete(const struct enrolment *enrolment, struct fault *f)
+{
+    for (size_t i = 0; i < enrolment->items_count; i++)
+        TRY(enrolment_complete(enrolment, &enrolment->items[i], f));
+    return enrolment_context(enrolment, f);
+}
+
+/* What would be refused in the end is refused before a certificate is asked for. */
+static enum err node_complete(const struct enrolment *enrolment, const struct arguments *arguments, int root,
+                              struct fault *f)
+{
+    AUTO(install_node)
+    node = {.enrolment = enrolment,
+            .root = root,
+            .whole = arguments->profiles_count == 0,
+            .force = arguments->values[OPTION_FORCE] != NULL};
+    TRY(install_node_open(&node, f));
+    TRY(install_node_check(&node, f));
+    TRY(sets_complete(enrolment, f));
+    return install_node_write(&node, f);
 }
 
 enum err enroll(const struct arguments *arguments, struct fault *f)
@@ -23,16 +62,17 @@ enum err enroll(const struct arguments *arguments, struct fault *f)
         return fault_set(f, CODE_USAGE, "a join token is needed: --token-file FILE, or - for standard input");
     if (server_is_socket(session.context.server))
         return fault_set(f, CODE_USAGE, "a node enrols over https, which is also what its context will name");
-    CLEANUP(fd_cleanup) int folder = -1;
-    TRY(folder_open(arguments->values[OPTION_OUT] ? arguments->values[OPTION_OUT] : standard_folder, &folder, f));
-    TRY(folder_lock(folder, f));
+    CLEANUP(fd_cleanup) int root = -1;
+    CLEANUP(fd_cleanup) int sets = -1;
+    if (!sets_only(arguments))
+        TRY(folder_open(arguments->values[OPTION_ROOT] ? arguments->values[OPTION_ROOT] : "/", &root, f));
+    TRY(sets_open(arguments, root, &sets, f));
+    TRY(folder_lock(sets, f));
     AUTO(profiles) profiles = {0};
     TRY(profiles_shipped(&profiles, f));
-    AUTO(enrolment) enrolment = {.session = &session, .folder = folder, .profiles = &profiles};
+    AUTO(enrolment) enrolment = {.session = &session, .folder = sets, .profiles = &profiles};
     TRY(enrolment_fetch(&enrolment, f));
     TRY(enrolment_check_owner(&enrolment, f));
     TRY(enrolment_choose(&enrolment, arguments->profiles, arguments->profiles_count, f));
-    for (size_t i = 0; i < enrolment.items_count; i++)
-        TRY(enrolment_complete(&enrolment, &enrolment.items[i], f));
-    return enrolment_context(&enrolment, f);
+    return sets_only(arguments) ? sets_complete(&enrolment, f) : node_complete(&enrolment, arguments, root, f);
 }

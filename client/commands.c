@@ -43,6 +43,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .letter = 'f',
                      .kind = VALUE_FILE},
     [OPTION_GENERATE_MISSING] = {.name = "generate-missing", .help = "make a new CA for each that is not there"},
+    [OPTION_FORCE] = {.name = "force", .help = "replace files that ensign did not put there"},
     [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
     [OPTION_KEY] = {.name = "key",
                     .argument = "FILE",
@@ -77,6 +78,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                         .help = "the profile; enroll takes several",
                         .kind = VALUE_PROFILE},
     [OPTION_ROLE] = {.name = "role", .argument = "ROLE", .help = "what the identity may do", .words = role_words},
+    [OPTION_ROOT] = {.name = "root",
+                     .argument = "DIR",
+                     .help = "the folder that takes the place of /",
+                     .kind = VALUE_FILE},
     [OPTION_SERVER] = {.name = "server",
                        .argument = "URL",
                        .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
@@ -157,15 +162,20 @@ const struct command commands[] = {
      "  ensign token list --cluster vagrant\n", tokens_list},
     {"token revoke", "ID", 1, 1, OPTIONS_SERVICE, 0, "make a token useless",
      "  ensign token revoke 4f3a9d0c5b7e41a28c6d1f00aa55be17\n", tokens_revoke},
-    {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUT), 0,
-     "get this node's certificates with a join token",
-     "Makes the keys here, asks for the certificates, checks the answers, and installs each with its\n"
-     "key, chain and CA bundle as one set in DIR/PROFILE (--out DIR; /etc/ensign/node). Without\n"
-     "--profile: all that the node's roles need. Run again it completes what was interrupted, leaves\n"
-     "alone what is complete, and says when the cluster's CA is another one now, for which a new token\n"
-     "is needed. It also writes DIR/context, for later commands on this node.\n\n"
+    {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE),
+     0, "get this node's certificates with a join token",
+     "Makes the keys here, asks for the certificates, checks the answers, and keeps each with its key,\n"
+     "chain and CA bundle as one set in /etc/ensign/node/PROFILE. From these sets it puts all that the\n"
+     "node's roles need where kubeadm and etcd look for it: certificates, keys, CA bundles, kubeconfigs;\n"
+     "with --root DIR below DIR. A file there that is not from ensign is left alone, and so is all else\n"
+     "then; --force replaces it. With --out DIR the sets lie in DIR, and unless --root is given nothing\n"
+     "but the sets is written.\n\n"
+     "Without --profile: all that the node's roles need. Run again it completes what was interrupted,\n"
+     "leaves alone what is complete, and says when the cluster's CA is another one now, for which a new\n"
+     "token is needed. It also writes a context beside the sets, for later commands on this node.\n\n"
      "  ensign enroll --server https://ca:8443 --token-file etcdone.token\n"
-     "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out /etc/etcd/pki\n",
+     "  ensign enroll --server https://ca:8443 --token-file - --root /mnt/image\n"
+     "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out sets\n",
      enroll},
     {"certificate list", "", 0, 0,
      READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(PROFILE) | OPTION_BIT(STATE) |
