@@ -3,9 +3,9 @@ names and usages, from the right CA, good for what they are for; and again, noth
 import json
 import os
 import pathlib
-import re
 import unittest
 
+from lib.certificates import catalogued, said
 from lib.service import Service, run
 
 CATALOGUE = pathlib.Path(os.environ['ENSIGN_BUILD']) / 'tests/golden/catalogue'
@@ -15,29 +15,7 @@ CLUSTERS = [
     ('nginx-keepalived-external-etcd.yaml', '1.28.2', '1.35.5', ('k8smaster1.isociel.com',)),
     ('haproxy-stacked-etcd.yaml', '1.30', '1.35', ('controlplane1', 'controlplane3')),
 ]
-EXTENDED = {'serverAuth': 'TLS Web Server Authentication', 'clientAuth': 'TLS Web Client Authentication'}
 PURPOSE = {'serverAuth': 'sslserver', 'clientAuth': 'sslclient'}
-
-
-def shown(certificate):
-    """Subject, names and usages as OpenSSL reads them."""
-    text = run('openssl', 'x509', '-in', certificate, '-noout', '-subject', '-nameopt', 'sep_multiline,sname', '-ext',
-               'subjectAltName,extendedKeyUsage').stdout
-    after = lambda title: re.search(rf'{title}: \n +(.*)', text)
-    names = after('Subject Alternative Name')
-    items = names.group(1).split(', ') if names else []
-    return {'common_name': re.findall(r'^ +CN=(.*)', text, re.M), 'organizations': re.findall(r'^ +O=(.*)', text, re.M),
-            'dns': [item[4:] for item in items if item.startswith('DNS:')],
-            'addresses': [item[11:] for item in items if item.startswith('IP Address:')],
-            'extended_key_usage': after('Extended Key Usage').group(1).split(', ')}
-
-
-def wanted(item):
-    content = item['certificate']
-    addresses = ['0:0:0:0:0:0:0:1' if text == '::1' else text for text in content['addresses']]
-    return {'common_name': [content['subject']['common_name']], 'organizations': content['subject']['organizations'],
-            'dns': content['dns'], 'addresses': addresses,
-            'extended_key_usage': [EXTENDED[usage] for usage in content['extended_key_usage']]}
 
 
 class Catalogue(unittest.TestCase):
@@ -57,7 +35,7 @@ class Catalogue(unittest.TestCase):
         return result.stderr.splitlines()
 
     def check_certificate(self, item, folder):
-        self.assertEqual(shown(folder / 'tls.crt'), wanted(item))
+        self.assertEqual(said((folder / 'tls.crt').read_text()), catalogued(item['certificate']))
         for usage, purpose in PURPOSE.items():
             good = usage in item['certificate']['extended_key_usage']
             verified = run('openssl', 'verify', '-purpose', purpose, '-CAfile', folder / 'ca.crt', folder / 'tls.crt',

@@ -1,0 +1,95 @@
+"""The real Kubernetes of tests/e2e/kubernetes/build, and hosts for kubeadm: folders that it takes for the whole file
+system, so that every path is the one that a node has."""
+import base64
+import json
+import os
+import pathlib
+import re
+import shutil
+import sys
+
+from lib.service import BUILD, ROOT, run
+
+VERSION = '1.20.2'
+BUILDER = ROOT / 'tests/e2e/kubernetes/build'
+BIN = pathlib.Path(run(BUILDER, '--where').stdout.strip())
+EXTERNAL_CLIENT = {'caFile': '/etc/kubernetes/pki/etcd/ca.crt',
+                   'certFile': '/etc/kubernetes/pki/apiserver-etcd-client.crt',
+                   'keyFile': '/etc/kubernetes/pki/apiserver-etcd-client.key'}
+
+
+def needs(*programs):
+    """Skips the test, and says so, without this Kubernetes or one of the system's programs; in CI that is a failure."""
+    missing = [program for program in programs if not shutil.which(program)]
+    if run(BUILDER, '--there', check=False).returncode != 0:
+        missing.append(f'Kubernetes in {BIN}, where ./setup test builds it on Debian 12')
+    if missing:
+        print(f'skipped: no {", no ".join(missing)}')
+        sys.exit(1 if os.environ.get('CI') else 77)
+
+
+def example_cluster(service, example, replace=()):
+    """Makes the cluster of that file as if it had this version of Kubernetes; returns its document and catalogue."""
+    before = re.search('kubernetesVersion: .*', (ROOT / 'policies/examples' / example).read_text()).group()
+    path = service.create_cluster(example, [(before, f'kubernetesVersion: "{VERSION}"'), *replace])
+    catalogue = json.loads(run(BUILD / 'tests/golden/catalogue', path, VERSION).stdout)
+    shown = service.ensign('cluster', 'show', catalogue['cluster'], '-o', 'json').stdout
+    return json.loads(shown)['document'], catalogue
+
+
+def first_control_plane(cluster):
+    return next(node for node in cluster['nodes'] if 'control-plane' in node['roles'])
+
+
+def configuration(cluster, api):
+    """kubeadm's, for the first control plane. cluster: the cluster file as the service gives it back"""
+    node = first_control_plane(cluster)
+    etcd = {'local': {}}
+    if cluster['etcd']['topology'] == 'external':
+        members = [member for member in cluster['nodes'] if 'etcd' in member['roles']]
+        endpoints = [f'https://{member["addresses"][0]}:2379' for member in members]
+        etcd = {'external': dict(EXTERNAL_CLIENT, endpoints=endpoints)}
+    documents = [
+        {'apiVersion': api, 'kind': 'InitConfiguration',
+         'localAPIEndpoint': {'advertiseAddress': node['addresses'][0], 'bindPort': 6443},
+         # Named, because it would look for Docker.
+         'nodeRegistration': {'name': node['name'], 'criSocket': '/run/containerd/containerd.sock'}},
+        {'apiVersion': api, 'kind': 'ClusterConfiguration', 'kubernetesVersion': f'v{VERSION}', 'etcd': etcd,
+         'controlPlaneEndpoint': cluster['controlPlaneEndpoint'], 'networking': cluster.get('networking', {}),
+         'apiServer': cluster.get('apiServer', {})},
+    ]
+    return '\n---\n'.join(map(json.dumps, documents))
+
+
+class Host:
+    """A folder that kubeadm takes for the root of the file system."""
+
+    def __init__(self, folder):
+        self.root = pathlib.Path(folder)
+        self.root.mkdir()
+
+    def path(self, path):
+        """Where the absolute path of the node lies here."""
+        return self.root / path.removeprefix('/')
+
+    def configure(self, cluster, api):
+        self.path('/kubeadm.yaml').write_text(configuration(cluster, api))
+
+    def kubeadm(self, *arguments, check=True):
+        """With this configuration. chroot(2) asks for root, or for being it in a user namespace."""
+        as_root = [] if os.geteuid() == 0 else ['unshare', '--map-root-user']
+        return run(*as_root, BIN / 'kubeadm', '--rootfs', self.root, *arguments, '--config', '/kubeadm.yaml', check=check)
+
+    def files(self):
+        """The node's paths of all files below /etc, and what each is like: mode, time of change, content."""
+        paths = [path for path in self.path('/etc').rglob('*') if path.is_file()]
+        return {f'/{path.relative_to(self.root)}': (oct(path.stat().st_mode & 0o7777), path.stat().st_mtime_ns,
+                                                    path.read_bytes()) for path in paths}
+
+
+def kubeconfig(path):
+    """(server, certificate as PEM) of the kubeconfig's current context, as kubectl reads it."""
+    view = json.loads(run(BIN / 'kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json', '--kubeconfig',
+                          path).stdout)
+    user, cluster = view['users'][0]['user'], view['clusters'][0]['cluster']
+    return cluster['server'], base64.b64decode(user['client-certificate-data']).decode()
