@@ -34,9 +34,10 @@ def wait_for(what, condition, seconds=DEADLINE_SECONDS):
     raise AssertionError(f'waited {seconds} s for {what}')
 
 
-def free_port(address='127.0.0.1'):
+def free_port(address='127.0.0.1', wanted=0):
+    """A port that is free now. wanted: this one, or OSError"""
     with socket.socket() as probe:
-        probe.bind((address, 0))
+        probe.bind((address, wanted))
         return probe.getsockname()[1]
 
 
