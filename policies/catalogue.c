@@ -179,6 +179,13 @@ static const char *path_choose(const struct cluster *cluster, const char *standa
 }
 
 /* Modes are kubeadm's: only certificates are for everybody to read. */
+static enum key_algorithm key_pair_algorithm(const struct cluster *cluster)
+{
+    const enum key_algorithm wanted = cluster->certificate_algorithm;
+    const bool rsa = wanted == KEY_RSA_2048 || wanted == KEY_RSA_3072 || wanted == KEY_RSA_4096;
+    return rsa || cluster_kubernetes(cluster)->service_accounts_ecdsa ? wanted : KEY_RSA_2048;
+}
+
 static enum err item_make(const struct layout *layout, const struct cluster *cluster, const struct profiles *profiles,
                           struct catalogue_item *item, struct fault *f)
 {
@@ -193,7 +200,7 @@ static enum err item_make(const struct layout *layout, const struct cluster *clu
     item->shared = layout->kind == CATALOGUE_KEY_PAIR ||
                    (cluster->etcd_client_shared && strcmp(layout->name, "apiserver-etcd-client") == 0);
     if (layout->kind == CATALOGUE_KEY_PAIR)
-        item->algorithm = cluster->certificate_algorithm;
+        item->algorithm = key_pair_algorithm(cluster);
     if (!layout_has_profile(layout))
         return OK;
     item->profile = profiles_find(profiles, layout->name);

@@ -8,6 +8,8 @@
 #ifndef ENSIGN_POLICIES_KUBERNETES_H
 #define ENSIGN_POLICIES_KUBERNETES_H
 
+#include <stdbool.h>
+
 enum { KUBERNETES_MINOR_MIN = 20, KUBERNETES_MINOR_MAX = 37, KUBERNETES_PATCH_UNKNOWN = -1 };
 
 struct kubernetes_facts {
@@ -16,7 +18,8 @@ struct kubernetes_facts {
     const char *kubelet_client_organization;
     const char *admin_organization;       /* of admin.conf */
     const char *super_admin_organization; /* of super-admin.conf; NULL: there is none */
-    const char *kubeadm_api;              /* the newest apiVersion of a configuration that this kubeadm reads */
+    bool service_accounts_ecdsa; /* whether kubeadm join takes a key pair sa that is ECDSA; else it must be RSA */
+    const char *kubeadm_api;     /* the newest apiVersion of a configuration that this kubeadm reads */
 };
 
 /* minor  KUBERNETES_MINOR_MIN..MAX;  patch  or KUBERNETES_PATCH_UNKNOWN.  Static. */

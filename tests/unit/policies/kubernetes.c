@@ -14,6 +14,7 @@ static const struct {
 } cases[] = {
     {20, UNKNOWN, MASTERS, MASTERS, NULL, "v1beta2"},  {21, 14, MASTERS, MASTERS, NULL, "v1beta2"},
     {22, 0, MASTERS, MASTERS, NULL, "v1beta3"},        {28, 0, MASTERS, MASTERS, NULL, "v1beta3"},
+    {25, 999, MASTERS, MASTERS, NULL, "v1beta3"},      {26, 0, MASTERS, MASTERS, NULL, "v1beta3"},
     {28, 999, MASTERS, MASTERS, NULL, "v1beta3"},      {29, 0, ADMINS, ADMINS, MASTERS, "v1beta3"},
     {29, UNKNOWN, ADMINS, ADMINS, MASTERS, "v1beta3"}, {30, 14, ADMINS, ADMINS, MASTERS, "v1beta3"},
     {31, 0, ADMINS, ADMINS, MASTERS, "v1beta4"},       {32, 999, ADMINS, ADMINS, MASTERS, "v1beta4"},
@@ -40,6 +41,7 @@ static void facts_are_those_of_the_version(void **state)
         assert_int_equal(facts->super_admin_organization != NULL, cases[i].super_admin != NULL);
         if (cases[i].super_admin)
             assert_string_equal(facts->super_admin_organization, cases[i].super_admin);
+        assert_int_equal(facts->service_accounts_ecdsa, cases[i].minor >= 26);
         assert_string_equal(facts->kubeadm_api + strlen("kubeadm.k8s.io/"), cases[i].api);
     }
 }
