@@ -92,7 +92,7 @@ class ControlPlane:
             place(self.service, catalogue, name, self.hosts[name])
         self.master = self.hosts['masterone']
         self.start_etcd()
-        self.write_options(cluster)
+        self.write_options(cluster, catalogue)
         self.start_balancer()
         self.start_kubernetes()
         return self
@@ -114,10 +114,10 @@ class ControlPlane:
                    '--cert', self.master.path(f'{client}.crt'), '--key', self.master.path(f'{client}.key'),
                    check=False).returncode == 0
 
-    def write_options(self, cluster):
+    def write_options(self, cluster, catalogue):
         """Lets kubeadm write the options. It wants no loopback address: these come afterwards."""
         original = json.loads(json.dumps(cluster).replace(self.network + '.', NETWORK + '.'))
-        self.master.configure(original, 'kubeadm.k8s.io/v1beta2')
+        self.master.configure(original, catalogue)
         self.master.kubeadm('init', 'phase', 'control-plane', 'all')
 
     def options(self, program, **more):

@@ -13,9 +13,6 @@ from lib.service import BUILD, ROOT, run
 VERSION = '1.20.2'
 BUILDER = ROOT / 'tests/e2e/kubernetes/build'
 BIN = pathlib.Path(run(BUILDER, '--where').stdout.strip())
-EXTERNAL_CLIENT = {'caFile': '/etc/kubernetes/pki/etcd/ca.crt',
-                   'certFile': '/etc/kubernetes/pki/apiserver-etcd-client.crt',
-                   'keyFile': '/etc/kubernetes/pki/apiserver-etcd-client.key'}
 
 
 def needs(*programs):
@@ -41,14 +38,21 @@ def first_control_plane(cluster):
     return next(node for node in cluster['nodes'] if 'control-plane' in node['roles'])
 
 
-def configuration(cluster, api):
+def external_client(catalogue, node):
+    """What kubeadm has to be given for an external etcd: the three paths, by its own names for them."""
+    paths = {item['name']: [file['path'] for file in item['files']] for item in catalogue['items'] if item['node'] == node}
+    certificate, key = paths['apiserver-etcd-client']
+    return {'caFile': paths['etcd-ca'][0], 'certFile': certificate, 'keyFile': key}
+
+
+def configuration(cluster, catalogue):
     """kubeadm's, for the first control plane. cluster: the cluster file as the service gives it back"""
-    node = first_control_plane(cluster)
+    node, api = first_control_plane(cluster), catalogue['kubeadm_api']
     etcd = {'local': {}}
     if cluster['etcd']['topology'] == 'external':
         members = [member for member in cluster['nodes'] if 'etcd' in member['roles']]
         endpoints = [f'https://{member["addresses"][0]}:2379' for member in members]
-        etcd = {'external': dict(EXTERNAL_CLIENT, endpoints=endpoints)}
+        etcd = {'external': dict(external_client(catalogue, node['name']), endpoints=endpoints)}
     documents = [
         {'apiVersion': api, 'kind': 'InitConfiguration',
          'localAPIEndpoint': {'advertiseAddress': node['addresses'][0], 'bindPort': 6443},
@@ -72,8 +76,8 @@ class Host:
         """Where the absolute path of the node lies here."""
         return self.root / path.removeprefix('/')
 
-    def configure(self, cluster, api):
-        self.path('/kubeadm.yaml').write_text(configuration(cluster, api))
+    def configure(self, cluster, catalogue):
+        self.path('/kubeadm.yaml').write_text(configuration(cluster, catalogue))
 
     def kubeadm(self, *arguments, check=True):
         """With this configuration. chroot(2) asks for root, or for being it in a user namespace."""

@@ -19,8 +19,8 @@ CLIENT, HEALTHCHECK = f'{PKI}apiserver-etcd-client.crt', f'{PKI}etcd/healthcheck
 # The key of a CA stays in the service.
 ONLY_KUBEADM = {'external': {f'{PKI}ca.key', f'{PKI}front-proxy-ca.key'},
                 'stacked': {f'{PKI}ca.key', f'{PKI}front-proxy-ca.key', f'{PKI}etcd/ca.key'}}
-# What belongs to an external etcd kubeadm wants to be given.
-ONLY_ENSIGN = {'external': {f'{PKI}etcd/ca.crt', CLIENT, CLIENT.replace('.crt', '.key')}, 'stacked': set()}
+# What belongs to an external etcd kubeadm wants to be given, wherever it lies.
+ONLY_ENSIGN = {'external': {'etcd-ca', 'apiserver-etcd-client'}, 'stacked': set()}
 # These keys are for ECDSA, which cannot encipher keys (RFC 5480 section 3); kubeadm's are for RSA.
 KEY_USAGE = {'key_usage': ({'digitalSignature', 'keyEncipherment'}, {'digitalSignature'})}
 # etcd does not look at organizations, and to an API server this one means the masters of the cluster; later kubeadms
@@ -75,7 +75,7 @@ class Certificates(unittest.TestCase):
         """A host with what kubeadm makes for it, and what the catalogue has there."""
         cluster, catalogue = kubernetes.example_cluster(cls.service, example)
         host = kubernetes.Host(cls.service.folder / catalogue['cluster'])
-        host.configure(cluster, catalogue['kubeadm_api'])
+        host.configure(cluster, catalogue)
         host.kubeadm('init', 'phase', 'certs', 'all')
         host.kubeadm('init', 'phase', 'kubeconfig', 'all')
         node = kubernetes.first_control_plane(cluster)['name']
@@ -88,7 +88,7 @@ class Certificates(unittest.TestCase):
             host, items = self.made[example]
             with self.subTest(example):
                 self.assertEqual(set(host.files()) - set(items), ONLY_KUBEADM[topology])
-                self.assertEqual(set(items) - set(host.files()), ONLY_ENSIGN[topology])
+                self.assertEqual({items[path][0]['name'] for path in set(items) - set(host.files())}, ONLY_ENSIGN[topology])
 
     def test_the_contents_are_kubeadms(self):
         compared = 0

@@ -53,7 +53,7 @@ class ExternalCa(unittest.TestCase):
     def control_plane(cls, example):
         cluster, catalogue = kubernetes.example_cluster(cls.service, example)
         host = kubernetes.Host(cls.service.folder / catalogue['cluster'])
-        host.configure(cluster, catalogue['kubeadm_api'])
+        host.configure(cluster, catalogue)
         place(cls.service, catalogue, kubernetes.first_control_plane(cluster)['name'], host)
         return host
 
