@@ -86,16 +86,20 @@ class ControlPlane:
 
     def start(self):
         self.service.start()
-        cluster, catalogue = kubernetes.example_cluster(self.service, EXAMPLE, [(NETWORK + '.', self.network + '.')])
+        cluster, self.catalogue = kubernetes.example_cluster(self.service, EXAMPLE, [(NETWORK + '.', self.network + '.')])
         for name in [*MEMBERS, 'masterone']:
-            self.hosts[name] = kubernetes.Host(self.service.folder / name)
-            place(self.service, catalogue, name, self.hosts[name])
+            self.place(name)
         self.master = self.hosts['masterone']
         self.start_etcd()
-        self.write_options(cluster, catalogue)
+        self.write_options(cluster)
         self.start_balancer()
         self.start_kubernetes()
         return self
+
+    def place(self, name):
+        self.hosts[name] = kubernetes.Host(self.service.folder / name)
+        place(self.service, self.catalogue, name, self.hosts[name])
+        return self.hosts[name]
 
     def start_etcd(self):
         self.client_ports = {name: free_port(self.address(host)) for name, host in MEMBERS.items()}
@@ -114,10 +118,10 @@ class ControlPlane:
                    '--cert', self.master.path(f'{client}.crt'), '--key', self.master.path(f'{client}.key'),
                    check=False).returncode == 0
 
-    def write_options(self, cluster, catalogue):
+    def write_options(self, cluster):
         """Lets kubeadm write the options. It wants no loopback address: these come afterwards."""
         original = json.loads(json.dumps(cluster).replace(self.network + '.', NETWORK + '.'))
-        self.master.configure(original, catalogue)
+        self.master.configure(original, self.catalogue)
         self.master.kubeadm('init', 'phase', 'control-plane', 'all')
 
     def options(self, program, **more):
@@ -158,6 +162,21 @@ class ControlPlane:
 
     def healthy(self, port):
         return run('curl', '-sk', f'https://127.0.0.1:{port}/healthz', check=False).stdout == 'ok'
+
+    def publish(self):
+        """Stores in the cluster what kubeadm reads when another control plane joins."""
+        self.master.kubeadm('init', 'phase', 'upload-config', 'all')
+        self.master.kubeadm('init', 'phase', 'bootstrap-token', '--skip-token-print')
+
+    def configure_join(self, host, name):
+        """discovery.conf: how kubeadm finds the cluster"""
+        discovery = '/etc/kubernetes/discovery.conf'
+        host.path(discovery).write_bytes(self.master.path('/etc/kubernetes/admin.conf').read_bytes())
+        host.path('/kubeadm.yaml').write_text(json.dumps({
+            'apiVersion': self.catalogue['kubeadm_api'], 'kind': 'JoinConfiguration',
+            'discovery': {'file': {'kubeConfigPath': discovery}},
+            'nodeRegistration': {'name': name, 'criSocket': kubernetes.CRI_SOCKET},
+            'controlPlane': {'localAPIEndpoint': {'advertiseAddress': f'{NETWORK}.52', 'bindPort': 6443}}}))
 
     def kubectl(self, who, *arguments, check=True, **more):
         """who: the name of a kubeconfig, or its path"""

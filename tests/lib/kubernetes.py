@@ -13,6 +13,7 @@ from lib.service import BUILD, ROOT, run
 VERSION = '1.20.2'
 BUILDER = ROOT / 'tests/e2e/kubernetes/build'
 BIN = pathlib.Path(run(BUILDER, '--where').stdout.strip())
+CRI_SOCKET = '/run/containerd/containerd.sock'  # named, because kubeadm would look for Docker
 
 
 def needs(*programs):
@@ -56,8 +57,7 @@ def configuration(cluster, catalogue):
     documents = [
         {'apiVersion': api, 'kind': 'InitConfiguration',
          'localAPIEndpoint': {'advertiseAddress': node['addresses'][0], 'bindPort': 6443},
-         # Named, because it would look for Docker.
-         'nodeRegistration': {'name': node['name'], 'criSocket': '/run/containerd/containerd.sock'}},
+         'nodeRegistration': {'name': node['name'], 'criSocket': CRI_SOCKET}},
         {'apiVersion': api, 'kind': 'ClusterConfiguration', 'kubernetesVersion': f'v{VERSION}', 'etcd': etcd,
          'controlPlaneEndpoint': cluster['controlPlaneEndpoint'], 'networking': cluster.get('networking', {}),
          'apiServer': cluster.get('apiServer', {})},

@@ -9,6 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 from lib import kubernetes
 from lib.control_plane import MASTER, MEMBERS, PKI, PROGRAMS, ControlPlane, etcd
+from lib.keys import Key
 from lib.service import free_port, run, wait_for
 
 AUTHENTICATED = 'system:authenticated'
@@ -39,7 +40,7 @@ DEPLOYMENT = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': {'name'
 
 
 def node(name):
-    return {'apiVersion': 'v1', 'kind': 'Node', 'metadata': {'name': name},
+    return {'apiVersion': 'v1', 'kind': 'Node', 'metadata': {'name': name, 'labels': {'kubernetes.io/hostname': name}},
             'status': {'capacity': {'cpu': '1', 'memory': '1Gi', 'pods': '10'}}}
 
 
@@ -49,6 +50,7 @@ class ControlPlaneRuns(unittest.TestCase):
         cls.plane = ControlPlane()
         cls.addClassCleanup(cls.plane.close)
         cls.plane.start()
+        cls.plane.create('kubelet', node('masterone'))
 
     def test_each_identity_is_what_it_is_for(self):
         for path, (user, groups) in IDENTITIES.items():
@@ -84,7 +86,6 @@ class ControlPlaneRuns(unittest.TestCase):
 
     def test_nodes_deployments_and_service_accounts_work(self):
         plane = self.plane
-        plane.create('kubelet', node('masterone'))
         refused = plane.create('kubelet', node('mastertwo'), check=False)
         self.assertIn('is not allowed to modify node "mastertwo"', refused.stderr)
         wait_for('the default service account', lambda: plane.kubectl('admin', 'get', 'serviceaccount', 'default', '-o',
@@ -109,6 +110,25 @@ class ControlPlaneRuns(unittest.TestCase):
         self.assertIn('system:serviceaccounts', groups)
         header.write_text(f'Authorization: Bearer {token[:-8]}AAAAAAAA')
         self.assertEqual(plane.curl('/version', '-H', f'@{header}')[0], 401)
+
+    def test_a_second_control_plane_joins(self):
+        """kubeadm looks at what all control planes must have the same of, and takes every file as it is. This host has
+        no container runtime, so that is as far as it gets. The control: a key that this kubeadm does not take."""
+        plane, looked = self.plane, 'Running pre-flight checks before initializing the new control plane instance'
+        plane.publish()
+        host = plane.place('mastertwo')
+        for path in (f'{PKI}sa.key', f'{PKI}sa.pub'):
+            host.path(path).write_bytes(plane.master.path(path).read_bytes())
+        plane.configure_join(host, 'mastertwo')
+        before = host.files()
+        preflight = lambda: host.kubeadm('join', 'phase', 'preflight', '--ignore-preflight-errors', 'all', check=False)
+        self.assertIn(looked, preflight().stdout)
+        self.assertIn('Using the existing "sa" key', host.kubeadm('join', 'phase', 'control-plane-prepare', 'certs').stdout)
+        self.assertEqual(host.files(), before)
+        host.path(f'{PKI}sa.key').write_bytes(Key().pem)
+        refused = preflight()
+        self.assertNotIn(looked, refused.stdout)
+        self.assertIn("sa.key isn't in RSA format", refused.stderr)
 
     def gateway(self, url, client, ca):
         body = json.dumps({'key': 'c2hpcA=='})
