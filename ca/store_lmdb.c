@@ -331,6 +331,7 @@ static int cursor_start(MDB_cursor *cursor, struct span from, struct span to, bo
 enum err store_scan(struct store *store, struct span from, struct span to, bool backwards, store_visit *visit,
                     void *context, struct fault *f)
 {
+    CLEANUP(mapping_release) __attribute__((unused)) struct store *held = mapping_hold(store);
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
     CLEANUP(MDB_cursor_auto) MDB_cursor *cursor = NULL;
     TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
