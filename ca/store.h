@@ -20,7 +20,14 @@ struct store;
  * open for writing, and a file that is no such store, with one clear sentence (CODE_DAMAGED, CODE_CONFLICT). What is on
  * a disk that takes no writes can be read; store_stopped() tells when it is to be opened again for writing. */
 MUST_USE enum err store_lmdb_open(const char *path, bool create, struct store **ret_store, struct fault *f);
+/* For reading, also while another process has it open for writing. The user must be that process's, or root: who reads
+ * is noted in a file of the folder. */
+MUST_USE enum err store_lmdb_open_beside(const char *path, struct store **ret_store, struct fault *f);
 void store_close(struct store *store);
+
+/* Writes the file of another environment with the same rows to fd, which may be a pipe: one snapshot, without what was
+ * erased. A reader that is slow makes the store grow meanwhile. */
+MUST_USE enum err store_copy(struct store *store, int fd, struct fault *f);
 
 /* ret_value  a copy; ret_revision (may be NULL) the revision that wrote it, > 0.  ERR_ABSENT when there is none. */
 MUST_USE enum err store_get(struct store *store, struct span key, struct bytes *ret_value, uint64_t *ret_revision,

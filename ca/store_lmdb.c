@@ -285,6 +285,11 @@ enum err store_lmdb_open(const char *path, bool create, struct store **ret_store
     return store_lmdb_open_with(path, &(struct store_lmdb_options){.create = create}, ret_store, f);
 }
 
+enum err store_lmdb_open_beside(const char *path, struct store **ret_store, struct fault *f)
+{
+    return store_lmdb_open_with(path, &(struct store_lmdb_options){.beside = true}, ret_store, f);
+}
+
 void store_close(struct store *store)
 {
     if (!store)
@@ -354,6 +359,12 @@ enum err store_verify(struct store *store, uint64_t *ret_rows, struct fault *f)
     CLEANUP(MDB_txn_auto) MDB_txn *txn = NULL;
     TRY(transaction_begin(store, MDB_RDONLY, &txn, f));
     return tree_verify(store, txn, true, ret_rows, f);
+}
+
+enum err store_copy(struct store *store, int fd, struct fault *f)
+{
+    CLEANUP(mapping_release) __attribute__((unused)) struct store *held = mapping_hold(store);
+    return lmdb_check(store, mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT), "copy", f);
 }
 
 /* ---- writing ---- */

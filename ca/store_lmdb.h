@@ -6,6 +6,7 @@
 
 struct store_lmdb_options {
     bool create;
+    bool beside;         /* for reading only, while another process may write */
     bool unsafe_no_sync; /* commits are not durable: the control of the power-cut test */
     size_t map_bytes;    /* 0: what the file system can hold */
 };

@@ -288,6 +288,8 @@ static enum err env_open(struct store *store, const struct store_lmdb_options *o
     size_t bytes = options->map_bytes;
     if (store->read_only) /* its own lock file would have to be written, too */
         flags |= MDB_RDONLY | MDB_NOLOCK;
+    if (options->beside)
+        flags |= MDB_RDONLY;
     if (bytes == 0)
         TRY(map_size(store->path, 0, &bytes, f));
     TRY(lmdb_check(store, mdb_env_create(&store->env), "open", f));
@@ -299,18 +301,28 @@ static enum err env_open(struct store *store, const struct store_lmdb_options *o
 }
 
 /* LMDB would crash when it reads a page that is not in the file. Room is allocated before each commit, so that the file
- * is never shorter than its pages. */
+ * is never shorter than its pages; it is looked at after them, because another process may write. */
 static enum err file_check(struct store *store, struct fault *f)
 {
     struct stat status = {0};
     struct statvfs disk = {0};
     struct store_usage usage;
-    TRY(file_examine(store, &status, &disk, f));
     store_usage(store, &usage);
+    TRY(file_examine(store, &status, &disk, f));
     if ((uint64_t)status.st_size < usage.used_bytes)
         return fault_set(f, CODE_DAMAGED, "the store %s: %s has %llu bytes of %llu" RESTORE, store->path, DATA_FILE,
                          (unsigned long long)status.st_size, (unsigned long long)usage.used_bytes);
     return OK;
+}
+
+/* For this process alone, and for writing if the disk lets us. */
+static enum err folder_take(struct store *store, int folder, const struct store_lmdb_options *options, struct fault *f)
+{
+    TRY(folder_lock(store, folder, f));
+    TRY(folder_mark(store, f));
+    if (options->create && store->read_only)
+        return fault_set(f, CODE_READ_ONLY, "the file system of %s takes no writes", store->path);
+    return store->read_only ? OK : readers_allocate(folder, store->path, f);
 }
 
 enum err store_files_open(struct store *store, const struct store_lmdb_options *options, struct fault *f)
@@ -320,12 +332,8 @@ enum err store_files_open(struct store *store, const struct store_lmdb_options *
         return fault_errno(f, "cannot open the folder %s", store->path);
     if (!options->create)
         TRY(data_exists(folder, store->path, f));
-    TRY(folder_lock(store, folder, f));
-    TRY(folder_mark(store, f));
-    if (options->create && store->read_only)
-        return fault_set(f, CODE_READ_ONLY, "the file system of %s takes no writes", store->path);
-    if (!store->read_only)
-        TRY(readers_allocate(folder, store->path, f));
+    if (!options->beside)
+        TRY(folder_take(store, folder, options, f));
     TRY(env_open(store, options, f));
     TRY(file_check(store, f));
     if (options->create && fsync(folder) != 0) /* the names of the new files */
