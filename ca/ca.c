@@ -136,6 +136,7 @@ static enum err parts_open(struct ca *ca, const char *path, const struct clock_b
     TRY(row_load(ca->store, "service", &row, f));
     TRY(service_record_unpack(bytes_span(&row), &ca->service, f));
     TRY(clock_open(ca->store, basis, &ca->clock, f));
+    TRY(restore_open(ca->store, &ca->restore, f));
     TRY(authorities_load(ca->store, &ca->authorities, f));
     TRY(clusters_load(ca->store, &ca->clusters, f));
     TRY(key_claims_new(ca->store, &ca->claims, f));
@@ -172,6 +173,7 @@ void ca_close(struct ca *ca)
     ledger_close(ca->ledger);
     index_close(ca->index);
     key_claims_free(ca->claims);
+    restore_close(ca->restore);
     clock_close(ca->clock);
     clusters_free(ca->clusters);
     authorities_free(ca->authorities);

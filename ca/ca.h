@@ -11,6 +11,7 @@
 #include "ca/idempotency.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
+#include "ca/restore.h"
 #include "policies/decide.h"
 
 /* What became of requests for certificates since the service was opened. */
@@ -27,6 +28,7 @@ struct ca {
     struct signer *signer; /* borrowed */
     struct key_claims *claims;
     struct clock *clock;
+    struct restore *restore;
     struct index *index;
     struct ledger *ledger;
     struct authorities *authorities;

@@ -249,6 +249,7 @@ static enum err cluster_make(struct ca *ca, const struct caller *caller, const s
     AUTO(creation) creation = {0};
     struct moment now;
     TRY(clock_require(ca->clock, &now, f));
+    TRY(restore_require(ca->restore, f));
     TRY(creation_authorities(ca, cluster, adoption, now.seconds, &creation, f));
     TRY(creation_cluster(cluster, actor, now.seconds, &creation, f));
     creation_event(cluster, actor, adoption, &creation);

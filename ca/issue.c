@@ -154,10 +154,13 @@ static void issue_event(struct bytes *event, const struct certificate_record *re
     member_hex(event, "spki_sha256", SPAN_OF(record->spki_sha256));
 }
 
-static enum err change_prepare(const struct issue_request *request, const struct request *csr,
+/* The service's own TLS certificate does not wait for an admin, who needs it to say anything. */
+static enum err change_prepare(struct ca *ca, const struct issue_request *request, const struct request *csr,
                                struct issue_result *result, struct change *change, struct fault *f)
 {
     TRY(moment_check(&result->now, f));
+    if (request->caller.kind != REQUESTER_SERVICE)
+        TRY(restore_require(ca->restore, f));
     struct certificate_record *record = &result->record;
     record_fill(request, &result->decision, csr, &result->now, record);
     AUTO(bytes) key = {0};
@@ -177,7 +180,7 @@ static enum err issue_once(struct ca *ca, const struct issue_request *request, c
 {
     AUTO(change) change = {0};
     if (request->caller.kind != REQUESTER_TOKEN) {
-        TRY(change_prepare(request, csr, result, &change, f));
+        TRY(change_prepare(ca, request, csr, result, &change, f));
         idempotency_attach(request->idempotency, result, &change);
         return ledger_commit(ca->ledger, &change, f);
     }
@@ -188,7 +191,7 @@ static enum err issue_once(struct ca *ca, const struct issue_request *request, c
     if (err != ERR_ABSENT)
         return err;
     fault_clear(f);
-    TRY(change_prepare(request, csr, result, &change, f));
+    TRY(change_prepare(ca, request, csr, result, &change, f));
     TRY(token_use_add(&change, &token, revision, &result->record, f));
     return ledger_commit(ca->ledger, &change, f);
 }

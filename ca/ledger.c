@@ -351,6 +351,23 @@ static enum err frontier_verify(struct store *store, const struct merkle_frontie
     return OK;
 }
 
+enum err ledger_root_at(struct store *store, uint64_t size, struct merkle_hash *ret_root, struct fault *f)
+{
+    AUTO(bytes) from = {0};
+    AUTO(bytes) to = {0};
+    struct merkle_frontier tree = {0};
+    key_leaf(0, &from);
+    key_leaf(size, &to);
+    TRY(bytes_check(&from, f));
+    TRY(bytes_check(&to, f));
+    TRY(store_scan(store, bytes_span(&from), bytes_span(&to), false, tail_append, &tree, f));
+    if (tree.size != size)
+        return fault_set(f, CODE_DAMAGED, "the audit log has %llu of its first %llu entries: restore a backup",
+                         (unsigned long long)tree.size, (unsigned long long)size);
+    merkle_root(&tree, ret_root);
+    return OK;
+}
+
 enum err ledger_frontier_stored(struct store *store, struct merkle_frontier *ret_frontier, struct fault *f)
 {
     AUTO(bytes) row = {0};

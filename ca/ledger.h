@@ -87,6 +87,9 @@ MUST_USE enum err ledger_commit(struct ledger *ledger, struct change *change, st
 /* The tree that the store has; its size is 0 when nothing was logged. */
 MUST_USE enum err ledger_frontier_stored(struct store *store, struct merkle_frontier *ret_frontier, struct fault *f);
 
+/* The root of the tree that its first `size` leaves give, which are all read. ERR_IO when they are not there. */
+MUST_USE enum err ledger_root_at(struct store *store, uint64_t size, struct merkle_hash *ret_root, struct fault *f);
+
 /* The tree that is durable now. */
 void ledger_frontier(struct ledger *ledger, struct merkle_frontier *ret_frontier);
 

@@ -4,6 +4,7 @@
  *   m schema                                schema version, u32
  *   m log                                   frontier of the audit log
  *   m clock                                 clock_state (ca/clock.h)
+ *   m restore                               restore_state (ca/restore.h); none before the first copy
  *   m service                               service_record
  *   m index                                 form of the search indexes, u8, and how many leaves they have seen, u64
  *   a <cluster> 0 <authority> 0 <u32>       authority_record, by generation

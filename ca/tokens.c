@@ -53,6 +53,7 @@ enum err token_create(struct ca *ca, const struct caller *caller, const struct t
     TRY(token_check(ca, request, f));
     struct moment now;
     TRY(clock_require(ca->clock, &now, f));
+    TRY(restore_require(ca->restore, f));
     struct token_record record = {.created_at = now.seconds};
     record.expires_at = record.created_at + request->lifetime_seconds;
     memcpy(record.id, request->id, sizeof record.id);

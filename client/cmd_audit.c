@@ -31,6 +31,7 @@ struct memory {
     int folder;
     struct bytes name; /* of the file: the origin, escaped */
     bool known;
+    struct bytes note;
     struct checkpoint checkpoint;
 };
 
@@ -38,6 +39,7 @@ static void memory_cleanup(struct memory *memory)
 {
     fd_cleanup(&memory->folder);
     bytes_free(&memory->name);
+    bytes_free(&memory->note);
 }
 
 static enum err memory_open(struct memory *memory, const char *origin, const char *verifier, struct fault *f)
@@ -46,21 +48,57 @@ static enum err memory_open(struct memory *memory, const char *origin, const cha
     TRY(folder_open(memory->path, &memory->folder, f));
     percent_append(&memory->name, origin);
     TRY(bytes_check(&memory->name, f));
-    AUTO(bytes) note = {0};
-    enum err err = file_read_at(memory->folder, bytes_text(&memory->name), &note, f);
+    enum err err = file_read_at(memory->folder, bytes_text(&memory->name), &memory->note, f);
     if (err == ERR_ABSENT) {
         fault_clear(f);
         return OK;
     }
     TRY(err);
     struct fault why = {0};
-    if (checkpoint_verify(bytes_span(&note), verifier, &memory->checkpoint, &why) != OK)
+    if (checkpoint_verify(bytes_span(&memory->note), verifier, &memory->checkpoint, &why) != OK)
         return fault_set(f, CODE_UNTRUSTED,
                          "what the last run left in \"%.250s/%s\" was damaged or changed (%.80s): find out why, then "
                          "remove it",
                          memory->path, bytes_text(&memory->name), why.text);
     memory->known = true;
     return OK;
+}
+
+/* ---- a log that does not have it ---- */
+
+/* Shows it to the service, which issues nothing any more when its log does not have it.
+ *   ret_state  the service's word: in_log, settled, not_in_log */
+static enum err memory_show(const struct memory *memory, struct session *session, char ret_state[16], struct fault *f)
+{
+    CLEANUP(document_auto) struct document *answer = NULL;
+    CLEANUP(json_cleanup) json_t *body = json_pack("{s:s}", "checkpoint", bytes_text(&memory->note));
+    const char *state = NULL;
+    if (!body)
+        return fault_no_memory(f);
+    TRY(api_json(session->api, "POST", "/v1/audit/witness", body, &answer, f));
+    struct node root = document_root(answer, f), node = node_get(&root, "state");
+    node_string(&node, NODE_REQUIRED, &state);
+    TRY(answer_finish("a checkpoint", f));
+    snprintf(ret_state, 16, "%s", state);
+    return OK;
+}
+
+/* Adds to the fault what the service makes of it. One that cannot be asked changes nothing. */
+static void fault_explain(const struct memory *memory, struct session *session, struct fault *f)
+{
+    struct fault why = {0};
+    char state[16] = "";
+    if (!memory->known || memory_show(memory, session, state, &why) != OK)
+        return;
+    if (strcmp(state, "not_in_log") == 0)
+        fault_reason(f, "service",
+                     "it was shown the earlier checkpoint, and issues nothing until an admin has looked at `ensign "
+                     "restore show`");
+    if (strcmp(state, "settled") == 0)
+        fault_reason(f, "service",
+                     "an admin has acknowledged that this end of the log was lost; if you know of that, remove "
+                     "\"%.100s/%.100s\"",
+                     memory->path, bytes_text(&memory->name));
 }
 
 /* ---- the checks ---- */
@@ -114,14 +152,43 @@ static enum err result_print(const struct session *session, const struct checkpo
     return output_object(&output, result, f);
 }
 
-enum err audit_verify(const struct arguments *arguments, struct fault *f)
+static enum err session_open_verifier(const struct arguments *arguments, struct session *session, struct fault *f)
 {
-    AUTO(session) session = {0};
-    TRY(session_open(arguments, &session, f));
-    if (!session.context.log_verifier[0])
+    TRY(session_open(arguments, session, f));
+    if (!session->context.log_verifier[0])
         return fault_set(f, CODE_USAGE,
                          "nothing says whose signature counts: use a context with a logVerifier, as `ensignd init` and "
                          "`ensign identity create` write it");
+    return OK;
+}
+
+enum err audit_checkpoint(const struct arguments *arguments, struct fault *f)
+{
+    AUTO(session) session = {0};
+    AUTO(bytes) note = {0};
+    AUTO(memory) memory = {.folder = -1};
+    struct checkpoint checkpoint;
+    char state[16] = "in_log";
+    TRY(session_open_verifier(arguments, &session, f));
+    TRY(checkpoint_fetch(&session, &note, &checkpoint, f));
+    TRY(memory_open(&memory, checkpoint.origin, session.context.log_verifier, f));
+    if (memory.known)
+        TRY(memory_show(&memory, &session, state, f));
+    if (strcmp(state, "in_log") == 0 && (!memory.known || memory.checkpoint.size <= checkpoint.size))
+        return output_text(bytes_span(&note), f);
+    enum err err =
+        fault_set(f, CODE_UNTRUSTED,
+                  "the audit log has %" PRIu64 " entries and is not the one that was seen before, of %" PRIu64
+                  ": an old copy of the state was restored",
+                  checkpoint.size, memory.checkpoint.size);
+    fault_explain(&memory, &session, f);
+    return err;
+}
+
+enum err audit_verify(const struct arguments *arguments, struct fault *f)
+{
+    AUTO(session) session = {0};
+    TRY(session_open_verifier(arguments, &session, f));
     AUTO(bytes) first_note = {0};
     AUTO(bytes) last_note = {0};
     AUTO(memory) memory = {.folder = -1};
@@ -129,7 +196,10 @@ enum err audit_verify(const struct arguments *arguments, struct fault *f)
     struct checkpoint first, last;
     TRY(checkpoint_fetch(&session, &first_note, &first, f));
     TRY(memory_open(&memory, first.origin, session.context.log_verifier, f));
-    TRY(log_check(&session, &reader, &first, &memory, &last_note, &last, f));
+    enum err err = log_check(&session, &reader, &first, &memory, &last_note, &last, f);
+    if (err != OK && f->code == CODE_UNTRUSTED)
+        fault_explain(&memory, &session, f);
+    TRY(err);
     TRY(file_put_at(memory.folder, bytes_text(&memory.name), FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&last_note),
                     f));
     if (!memory.known)

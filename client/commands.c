@@ -248,10 +248,17 @@ const struct command commands[] = {
      "  ensign identity create alice --role operator --out alice.context\n"
      "  ensign identity create backup --role auditor --lifetime 8760h\n",
      identity_create},
+    {"audit checkpoint", "", 0, 0, OPTIONS_SERVICE, 0, "fetch the signed checkpoint of the audit log",
+     "Prints it (C2SP tlog-checkpoint), its signature checked. The one that `ensign audit verify` has\n"
+     "remembered is shown to the service: when its log does not have it, the service issues nothing any\n"
+     "more, and this fails.\n\n"
+     "  ensign audit checkpoint\n",
+     audit_checkpoint},
     {"audit verify", "", 0, 0, READ_OPTIONS, 0, "prove that the audit log was not changed",
      "Downloads the log, recomputes its tree, and checks it against the signed checkpoint, against the\n"
      "checkpoint of the last run ($XDG_STATE_HOME/ensign/checkpoints) and against the list of\n"
-     "certificates: nothing was changed, cut off or hidden.\n\n"
+     "certificates: nothing was changed, cut off or hidden. When the log is older than what was seen, the\n"
+     "service is shown that, and issues nothing until an admin has acknowledged it.\n\n"
      "  ensign audit verify\n",
      audit_verify},
     {"clock show", "", 0, 0, READ_OPTIONS, 0, "show whether the service trusts its clock",
@@ -263,6 +270,21 @@ const struct command commands[] = {
      "minutes of it, it is trusted from now on. Set it right before, if it is not.\n\n"
      "  ensign clock acknowledge 2026-11-21T14:03:00Z\n",
      clock_acknowledge},
+    {"restore show", "", 0, 0, READ_OPTIONS, 0, "show whether the database is an older copy",
+     "STATE is restored, when `ensignd restore` made it of a backup; rolled_back, when somebody has shown\n"
+     "the service a checkpoint that its log does not have; or none. ENTRIES and ROOT are of the log as it\n"
+     "was at TIME; SHOWN is how many entries it has had, as far as anybody has shown. In the first two\n"
+     "states nothing is issued.\n\n"
+     "  ensign restore show\n",
+     restore_show},
+    {"restore acknowledge", "ENTRIES", 1, 1, READ_OPTIONS, 0, "say that what an older copy lacks is known",
+     "What came after these ENTRIES (see `ensign restore show`) is not in the database: certificates that\n"
+     "are in use may be unknown to it, tokens that were used or revoked may be good again. Let everybody\n"
+     "who has verified the log run `ensign audit verify` before, so that it is known how much is missing;\n"
+     "a later checkpoint than was shown stops issuance again. If a newer database is still there, stop the\n"
+     "service and put that back instead.\n\n"
+     "  ensign restore acknowledge 1204\n",
+     restore_acknowledge},
     {"whoami", "", 0, 0, READ_OPTIONS, 0, "show as whom the service knows you",
      "  ensign whoami --context alice.context\n", whoami},
     {"completion", "SHELL", 1, 1, 0, 0, "print what makes bash or zsh complete ensign's words",

@@ -33,6 +33,37 @@ struct http_response api_audit_key(struct app *app, const struct http_request *r
     return api_answer(answer_key, NULL, app, request);
 }
 
+/* ---- witness ---- */
+
+static const char *witness_word(enum witness witness)
+{
+    static const char *const words[] = {
+        [WITNESS_IN_LOG] = "in_log", [WITNESS_SETTLED] = "settled", [WITNESS_NOT_IN_LOG] = "not_in_log"};
+    return words[witness];
+}
+
+static enum err answer_witness(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                               struct fault *f)
+{
+    static const char *const keys[] = {"checkpoint", NULL};
+    CLEANUP(document_auto) struct document *document = NULL;
+    const char *note = NULL;
+    enum witness witness;
+    TRY(document_parse_json(request->body, &document, f));
+    struct node root = document_root(document, f), checkpoint = node_get(&root, "checkpoint");
+    node_allow(&root, keys);
+    node_string(&checkpoint, NODE_REQUIRED, &note);
+    TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
+    TRY(restore_witness(app->ca, &request->caller, span_text(note), &witness, f));
+    *ret_response = http_json(200, json_pack("{ss}", "state", witness_word(witness)));
+    return OK;
+}
+
+struct http_response api_audit_witness(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_witness, NULL, app, request);
+}
+
 /* ---- entries ---- */
 
 static bool entry_add(void *context, uint64_t sequence, struct span leaf)

@@ -27,10 +27,19 @@ static enum err clock_ready(struct app *app, struct fault *f)
     return clock_require(app->ca->clock, &now, f);
 }
 
+static enum err restore_ready(struct app *app, struct fault *f)
+{
+    return restore_require(app->ca->restore, f);
+}
+
 static const struct {
     const char *name;
     enum err (*check)(struct app *app, struct fault *f);
-} parts[] = {{"store", store_ready}, {"ledger", ledger_ready}, {"signer", signer_ready}, {"clock", clock_ready}};
+} parts[] = {{"store", store_ready},
+             {"ledger", ledger_ready},
+             {"signer", signer_ready},
+             {"clock", clock_ready},
+             {"restore", restore_ready}};
 
 /* Anybody may ask, so a part that fails is told by its code alone; its text, which may name paths, is in the log. */
 static bool parts_check(struct app *app, struct bytes *lines)

@@ -85,6 +85,9 @@ static void parts_write(struct app *app, struct bytes *out)
                       (double)(frontier.size - 1));
     metric_single(out, "ensign_ledger_read_only", "gauge", "1 when the disk did not take the last commit.",
                   ledger_read_only(app->ca->ledger));
+    metric_single(out, "ensign_restore_pending", "gauge",
+                  "1 when the database is an older copy, and no admin has acknowledged it.",
+                  restore_read(app->ca->restore).cause != RESTORE_NONE);
     metric_single(out, "ensign_lmdb_map_used_bytes", "gauge", "How much of its map the store has used.",
                   (double)usage.used_bytes);
     metric_single(out, "ensign_lmdb_map_size_bytes", "gauge", "The size of the store's map, which it cannot outgrow.",

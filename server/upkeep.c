@@ -11,7 +11,7 @@
 enum {
     RENEWAL_RETRY_SECONDS = 60,
     LOOK_SECONDS = 3600,    /* clocks jump: the certificate's end is looked at this often anyway, */
-    CLOCK_LOOK_SECONDS = 5, /* and the clock itself this often, to say so in the log */
+    CLOCK_LOOK_SECONDS = 5, /* and what may stop issuance this often, to say so in the log */
 };
 
 struct upkeep {
@@ -22,7 +22,7 @@ struct upkeep {
     pthread_cond_t changed;
     bool look, stopping;  /* under the mutex */
     int64_t renewal_time; /* these are the thread's own, once it runs */
-    bool clock_untrusted;
+    bool clock_untrusted, restore_pending;
 };
 
 /* ---- the clock ---- */
@@ -38,6 +38,18 @@ static void clock_look(struct upkeep *upkeep)
     else if (!untrusted && upkeep->clock_untrusted)
         log_message(LOG_LEVEL_INFO, "the clock is trusted again");
     upkeep->clock_untrusted = untrusted;
+}
+
+/* As with the clock. */
+static void restore_look(struct upkeep *upkeep)
+{
+    struct fault why = {0};
+    bool pending = restore_require(upkeep->app->ca->restore, &why) != OK;
+    if (pending && !upkeep->restore_pending)
+        log_fault(LOG_LEVEL_ERROR, "the database is an older copy", &why);
+    else if (!pending && upkeep->restore_pending)
+        log_message(LOG_LEVEL_INFO, "an admin has acknowledged that the database is an older copy");
+    upkeep->restore_pending = pending;
 }
 
 /* ---- its own certificate ---- */
@@ -106,6 +118,7 @@ static bool renewal_wait(struct upkeep *upkeep)
     pthread_mutex_lock(&upkeep->mutex);
     while (!upkeep->look && !upkeep->stopping && clock_milliseconds() < end) {
         clock_look(upkeep);
+        restore_look(upkeep);
         until.tv_sec += CLOCK_LOOK_SECONDS;
         pthread_cond_clockwait(&upkeep->changed, &upkeep->mutex, CLOCK_MONOTONIC, &until);
     }
@@ -164,6 +177,7 @@ enum err upkeep_new(struct app *app, struct upkeep **ret_upkeep, struct fault *f
     pthread_mutex_init(&upkeep->mutex, NULL);
     pthread_cond_init(&upkeep->changed, NULL);
     clock_look(upkeep);
+    restore_look(upkeep);
     *ret_upkeep = upkeep;
     return OK;
 }

@@ -35,6 +35,7 @@ static const struct {
     [CODE_SEALED] = {"sealed", ERR_IO, 503, 4},
     [CODE_READ_ONLY] = {"read_only", ERR_IO, 503, 4},
     [CODE_CLOCK_UNTRUSTED] = {"clock_untrusted", ERR_IO, 503, 4},
+    [CODE_RESTORED] = {"restored", ERR_IO, 503, 4},
     [CODE_SIGNER_DOWN] = {"signer_down", ERR_IO, 503, 4},
     [CODE_UNREACHABLE] = {"unreachable", ERR_IO, 503, 4},
     [CODE_UNTRUSTED] = {"untrusted", ERR_AUTH, 502, 1},

@@ -52,9 +52,10 @@ enum code {
     CODE_IDEMPOTENCY_MISMATCH,
     CODE_RATE_LIMITED,
     CODE_UNSUPPORTED,
-    CODE_SEALED,          /* the seal key does not open the keys, or an admin must acknowledge first */
+    CODE_SEALED,          /* the seal key does not open the keys */
     CODE_READ_ONLY,       /* the disk does not take writes */
     CODE_CLOCK_UNTRUSTED, /* the machine's clock cannot be right (ca/clock.h) */
+    CODE_RESTORED,        /* the database is an older copy, and no admin has acknowledged it (ca/restore.h) */
     CODE_SIGNER_DOWN,
     CODE_UNREACHABLE, /* client: no connection, or not the service that is pinned */
     CODE_UNTRUSTED,   /* client: the answer is not what was asked for, or not signed by the pinned CA */

@@ -39,6 +39,7 @@ static void table_keeps_its_promises(void **state)
         {CODE_RATE_LIMITED, "rate_limited", ERR_LIMIT, 429, 4},
         {CODE_SEALED, "sealed", ERR_IO, 503, 4},
         {CODE_READ_ONLY, "read_only", ERR_IO, 503, 4},
+        {CODE_RESTORED, "restored", ERR_IO, 503, 4},
         {CODE_SIGNER_DOWN, "signer_down", ERR_IO, 503, 4},
         {CODE_USAGE, "usage", ERR_INPUT, 400, 2},
         {CODE_EXPIRING, "expiring", ERR_CONFLICT, 409, 5},
