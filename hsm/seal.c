@@ -220,26 +220,6 @@ static enum err parameters_load(const char *state, struct parameters *ret_parame
     return OK;
 }
 
-/* A new file that is durable and complete, or none. */
-static enum err file_create(const char *path, struct span content, struct fault *f)
-{
-    char folder[SECRET_PATH_SIZE];
-    TRY(secret_folder(path, folder, f));
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file < 0)
-        return fault_errno(f, "%s cannot be made", path);
-    int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool written = write(file, content.data, content.size) == (ssize_t)content.size && fsync(file) == 0 &&
-                   directory >= 0 && fsync(directory) == 0;
-    enum err err = written ? OK : fault_errno(f, "%s cannot be written", path);
-    close(file);
-    if (directory >= 0)
-        close(directory);
-    if (!written)
-        unlink(path);
-    return err;
-}
-
 static enum err parameters_save(const struct parameters *parameters, const char *state, struct fault *f)
 {
     char path[SECRET_PATH_SIZE], check[2 * CHECK_SIZE + 1], salt[2 * SALT_SIZE + 1];
@@ -257,7 +237,7 @@ static enum err parameters_save(const struct parameters *parameters, const char 
         bytes_append_text(&text, "  \"kdf\": \"none\",\n");
     bytes_appendf(&text, "  \"check\": \"%s\"\n}\n", check);
     TRY(bytes_check(&text, f));
-    return file_create(path, bytes_span(&text), f);
+    return secret_create(path, bytes_span(&text), f);
 }
 
 /* ---- creating and opening ---- */
@@ -282,7 +262,7 @@ static enum err key_file_make(const char *path, struct fault *f)
     randombytes_buf(key.data, key.size);
     sodium_bin2hex((char *)text.data, text.size, key.data, key.size);
     text.data[HEX_KEY_SIZE] = '\n';
-    return file_create(path, span(text.data, text.size), f);
+    return secret_create(path, span(text.data, text.size), f);
 }
 
 enum err seal_create_cost(const struct seal_config *config, const char *state, const struct seal_cost *cost,

@@ -112,3 +112,22 @@ enum err secret_read(enum secret_kind kind, const char *path, size_t max, struct
     secret = (struct secret){0};
     return OK;
 }
+
+enum err secret_create(const char *path, struct span content, struct fault *f)
+{
+    char folder[SECRET_PATH_SIZE];
+    TRY(secret_folder(path, folder, f));
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file < 0)
+        return fault_errno(f, "%s cannot be made", path);
+    int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool written = write(file, content.data, content.size) == (ssize_t)content.size && fsync(file) == 0 &&
+                   directory >= 0 && fsync(directory) == 0;
+    enum err err = written ? OK : fault_errno(f, "%s cannot be written", path);
+    close(file);
+    if (directory >= 0)
+        close(directory);
+    if (!written)
+        unlink(path);
+    return err;
+}

@@ -16,6 +16,8 @@ MUST_USE enum err secret_new(size_t size, struct secret *ret_secret, struct faul
 enum secret_kind { SECRET_FILE, SECRET_CREDENTIAL };
 MUST_USE enum err secret_read(enum secret_kind kind, const char *path, size_t max, struct secret *ret_secret,
                               struct fault *f);
+/* A new file of mode 0600 that is durable and complete, or none. */
+MUST_USE enum err secret_create(const char *path, struct span content, struct fault *f);
 /* The folder of a file: its path up to the last slash, or ".". */
 enum { SECRET_PATH_SIZE = 4096 };
 MUST_USE enum err secret_folder(const char *path, char ret_folder[SECRET_PATH_SIZE], struct fault *f);

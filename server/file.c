@@ -19,51 +19,90 @@ enum err path_join(const char *folder, const char *name, char *ret_path, struct 
     return OK;
 }
 
-static enum err content_write(const char *path, struct span content, mode_t mode, struct fault *f)
+enum err folder_sync(const char *folder, struct fault *f)
 {
-    CLEANUP(fd_close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    CLEANUP(fd_close) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && fsync(fd) == 0 ? OK : fault_errno(f, "cannot write the folder %s", folder);
+}
+
+/* A rename is durable when its folder is. */
+static enum err folder_of_sync(const char *path, struct fault *f)
+{
+    char folder[PATH_SIZE];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0'; /* of "/file" it is "/" */
+    return folder_sync(slash ? folder : ".", f);
+}
+
+/* ---- writing ---- */
+
+enum { TEMPORARY_SIZE = PATH_SIZE + 8 };
+
+static void temporary_path(const char *path, char ret_path[TEMPORARY_SIZE])
+{
+    snprintf(ret_path, TEMPORARY_SIZE, "%s.new", path);
+}
+
+enum err file_begin(const char *path, mode_t mode, int *ret_fd, struct fault *f)
+{
+    char temporary[TEMPORARY_SIZE];
+    temporary_path(path, temporary);
+    unlink(temporary); /* left by a process that died */
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
-        return fault_errno(f, "cannot make %s", path);
+        return fault_errno(f, "cannot make %s", temporary);
+    *ret_fd = fd;
+    return OK;
+}
+
+enum err file_finish(const char *path, int take_fd, struct fault *f)
+{
+    char temporary[TEMPORARY_SIZE];
+    temporary_path(path, temporary);
+    enum err err = fsync(take_fd) == 0 ? OK : fault_errno(f, "cannot write %s", path);
+    if (err == OK && rename(temporary, path) != 0)
+        err = fault_errno(f, "cannot replace %s", path);
+    if (err != OK) {
+        file_abandon(path, take_fd);
+        return err;
+    }
+    close(take_fd);
+    return folder_of_sync(path, f);
+}
+
+void file_abandon(const char *path, int take_fd)
+{
+    char temporary[TEMPORARY_SIZE];
+    temporary_path(path, temporary);
+    close(take_fd);
+    unlink(temporary);
+}
+
+static enum err content_write(const char *path, int fd, struct span content, struct fault *f)
+{
     for (size_t done = 0; done < content.size;) {
         ssize_t written = write(fd, content.data + done, content.size - done);
         if (written < 0 && errno != EINTR)
             return fault_errno(f, "cannot write %s", path);
         done += written > 0 ? (size_t)written : 0;
     }
-    return fsync(fd) == 0 ? OK : fault_errno(f, "cannot write %s", path);
-}
-
-/* A rename is durable when its folder is. */
-static enum err folder_sync(const char *path, struct fault *f)
-{
-    char folder[PATH_SIZE];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        *slash = '\0';
-    CLEANUP(fd_close) int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && fsync(fd) == 0 ? OK : fault_errno(f, "cannot write the folder of %s", path);
-}
-
-static enum err content_rename(const char *temporary, const char *path, struct fault *f)
-{
-    if (rename(temporary, path) != 0)
-        return fault_errno(f, "cannot replace %s", path);
-    return folder_sync(path, f);
+    return OK;
 }
 
 enum err file_replace(const char *path, struct span content, mode_t mode, struct fault *f)
 {
-    char temporary[PATH_SIZE + 8];
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    unlink(temporary); /* left by a process that died here */
-    enum err err = content_write(temporary, content, mode, f);
+    int fd;
+    TRY(file_begin(path, mode, &fd, f));
+    enum err err = content_write(path, fd, content, f);
     if (err == OK)
-        err = content_rename(temporary, path, f);
-    if (err != OK)
-        unlink(temporary);
+        return file_finish(path, fd, f);
+    file_abandon(path, fd);
     return err;
 }
+
+/* ---- reading ---- */
 
 enum err file_read(const char *path, size_t max, struct bytes *ret_content, struct fault *f)
 {

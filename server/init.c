@@ -1,9 +1,6 @@
 #include "server/init.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <signal.h>
@@ -11,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ca/base/encode.h"
 #include "server/file.h"
+#include "server/folder.h"
 #include "server/signer_process.h"
 #include "server/tls.h"
 
@@ -69,36 +66,7 @@ static enum err request_check(const struct init *init, struct making *making, st
     return OK;
 }
 
-/* ---- the folder ---- */
-
-static enum err folder_empty(const char *path, struct fault *f)
-{
-    size_t entries = 0;
-    DIR *folder = opendir(path);
-    if (!folder)
-        return fault_errno(f, "cannot open %s", path);
-    for (const struct dirent *entry; (entry = readdir(folder));)
-        entries += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(folder);
-    if (entries > 0)
-        return fault_set(f, CODE_CONFLICT,
-                         "%s is not empty, and init only makes new services: give another folder with --state, or "
-                         "start the service that is there with ensignd --config %s/ensignd.yaml",
-                         path, path);
-    return OK;
-}
-
-static enum err folder_make(const char *path, struct making *making, struct fault *f)
-{
-    if (mkdir(path, 0700) == 0)
-        making->made_folder = true;
-    else if (errno != EEXIST)
-        return fault_errno(f, "cannot make the folder %s", path);
-    if (!realpath(path, making->state))
-        return fault_errno(f, "cannot find %s", path);
-    TRY(folder_empty(path, f));
-    return chmod(path, 0700) == 0 ? OK : fault_errno(f, "cannot change the mode of %s", path);
-}
+/* ---- the seal key ---- */
 
 /* The configuration gets absolute paths of files that are outside of the folder. */
 static enum err seal_locate(const struct init *init, struct making *making, struct fault *f)
@@ -116,18 +84,9 @@ static enum err seal_locate(const struct init *init, struct making *making, stru
     return OK;
 }
 
-static int entry_remove(const char *path, const struct stat *status, int type, struct FTW *place)
+static void files_undo(const struct making *making)
 {
-    (void)status, (void)type;
-    return place->level == 0 ? 0 : remove(path);
-}
-
-/* The folder was empty, so everything in it is ours. */
-static void folder_undo(const struct making *making)
-{
-    nftw(making->state, entry_remove, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-    if (making->made_folder)
-        rmdir(making->state);
+    folder_undo(making->state, making->made_folder);
     if (making->made_key)
         unlink(making->seal.path);
 }
@@ -242,22 +201,12 @@ static enum err context_write(const struct init *init, const struct making *maki
     return err;
 }
 
-/* The lock exists from the beginning, so that a start that fails changes nothing. */
-static enum err run_make(const struct making *making, struct fault *f)
-{
-    static const struct bytes nothing = {0};
-    char path[PATH_SIZE];
-    TRY(state_write(making, "lock", &nothing, 0600, f));
-    TRY(path_join(making->state, "run", path, f));
-    return mkdir(path, 0700) == 0 ? OK : fault_errno(f, "cannot make %s", path);
-}
-
 static enum err files_make(const struct init *init, const struct making *making, struct fault *f)
 {
     AUTO(tls) tls = {0};
     TRY(tls_renew(making->ca, making->state, &tls, f));
     TRY(context_write(init, making, f));
-    TRY(run_make(making, f));
+    TRY(folder_complete(making->state, f));
     return config_write(init, making, f);
 }
 
@@ -310,11 +259,11 @@ enum err init_run(const struct init *init, struct fault *f)
     TRY(request_check(init, &making, f));
     TRY(seal_locate(init, &making, f));
     signals_block();
-    TRY(folder_make(init->state, &making, f));
+    TRY(folder_make(init->state, making.state, &making.made_folder, f));
     enum err err = state_fill(init, &making, f);
     if (err == OK)
         summary_print(init, &making);
     else
-        folder_undo(&making);
+        files_undo(&making);
     return err;
 }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "ca/index.h"
+#include "server/backup.h"
 #include "server/init.h"
+#include "server/restore.h"
 #include "server/supervisor.h"
 #include "server/verify.h"
 
@@ -23,6 +25,16 @@ static const char help[] =
     "      Makes the search indexes again, while the service is stopped.\n"
     "  ensignd verify --config FILE\n"
     "      Holds the whole database against itself, while the service is stopped.\n"
+    "  ensignd backup keygen FILE\n"
+    "      Makes the key pair of backups: the private key in FILE, for restoring; the public one, the recipient, on\n"
+    "      standard output.\n"
+    "  ensignd backup --config FILE --recipient KEY FILE\n"
+    "      Writes a copy of the database, running or not, that only the private key opens. - is standard output.\n"
+    "      THE SEAL KEY IS NOT IN IT, and without that nobody can open the CA keys: keep a copy of it elsewhere.\n"
+    "  ensignd restore --state DIR --key-file F FILE\n"
+    "      Makes a state folder of a backup and verifies it. Nothing is issued from it until an admin has "
+    "acknowledged\n"
+    "      what it lacks: see `ensign help restore`. - is standard input.\n"
     "\n"
     "Options of init:\n"
     "  --state DIR            the new state folder; absent or empty\n"
@@ -31,17 +43,27 @@ static const char help[] =
     "  --seal-key-file F      the key that seals the CA keys; made when it is absent; outside of DIR\n"
     "  --passphrase-file F    a passphrase that seals them; at least 12 characters\n"
     "\n"
+    "Options of backup and restore:\n"
+    "  --recipient KEY        the public key that keygen has printed: ensign-backup:...\n"
+    "  --key-file F           the private key\n"
+    "\n"
     "Other options:\n"
     "  --help, --version\n"
     "\n"
     "Examples:\n"
     "  ensignd init --state /var/lib/ensign --name ca.example.com --name 192.0.2.10 \\\n"
     "      --listen 0.0.0.0:8443 --seal-key-file /etc/ensign/seal.key\n"
-    "  ensignd --config /var/lib/ensign/ensignd.yaml\n";
+    "  ensignd --config /var/lib/ensign/ensignd.yaml\n"
+    "  ensignd backup keygen backup.key\n"
+    "  ensignd backup --config /var/lib/ensign/ensignd.yaml --recipient ensign-backup:1f0a... /backup/ensign\n"
+    "  ensignd restore --state /var/lib/ensign --key-file backup.key /backup/ensign\n";
 
 struct arguments {
     struct init init;
-    const char *config;
+    const char *config, *recipient, *key_file;
+    unsigned given;          /* which options: bits of GIVEN() */
+    const char *operands[2]; /* the last words; one too many is kept, so that it is noticed */
+    size_t operands_count;
 };
 
 enum option_key {
@@ -51,6 +73,8 @@ enum option_key {
     KEY_SEAL_KEY,
     KEY_PASSPHRASE,
     KEY_CONFIG,
+    KEY_RECIPIENT,
+    KEY_KEY_FILE,
     KEY_HELP,
     KEY_VERSION
 };
@@ -62,6 +86,8 @@ static const struct option options[] = {
     {"seal-key-file", required_argument, NULL, KEY_SEAL_KEY},
     {"passphrase-file", required_argument, NULL, KEY_PASSPHRASE},
     {"config", required_argument, NULL, KEY_CONFIG},
+    {"recipient", required_argument, NULL, KEY_RECIPIENT},
+    {"key-file", required_argument, NULL, KEY_KEY_FILE},
     {"help", no_argument, NULL, KEY_HELP},
     {"version", no_argument, NULL, KEY_VERSION},
     {0},
@@ -110,6 +136,12 @@ static enum err option_take(struct arguments *arguments, int key, const char *va
     case KEY_CONFIG:
         arguments->config = value;
         return OK;
+    case KEY_RECIPIENT:
+        arguments->recipient = value;
+        return OK;
+    case KEY_KEY_FILE:
+        arguments->key_file = value;
+        return OK;
     case KEY_HELP:
         text_print(help);
     case KEY_VERSION:
@@ -119,31 +151,36 @@ static enum err option_take(struct arguments *arguments, int key, const char *va
     }
 }
 
+/* What a command takes; what it needs of that it says itself. */
+#define GIVEN(option) (1U << ((option)-KEY_STATE))
+#define OPTIONS_INIT                                                                                                   \
+    (GIVEN(KEY_STATE) | GIVEN(KEY_NAME) | GIVEN(KEY_LISTEN) | GIVEN(KEY_SEAL_KEY) | GIVEN(KEY_PASSPHRASE))
+
 static enum err arguments_parse(int count, char **texts, struct arguments *ret_arguments, struct fault *f)
 {
-    for (int key; (key = getopt_long(count, texts, "", options, NULL)) != -1;)
+    for (int key; (key = getopt_long(count, texts, "", options, NULL)) != -1;) {
         TRY(option_take(ret_arguments, key, optarg, f));
-    if (optind < count)
-        return fault_set(f, CODE_USAGE, "\"%s\" is not expected here: see ensignd --help", texts[optind]);
+        ret_arguments->given |= GIVEN(key);
+    }
+    for (; optind < count && ret_arguments->operands_count < ARRAY_SIZE(ret_arguments->operands); optind++)
+        ret_arguments->operands[ret_arguments->operands_count++] = texts[optind];
     return OK;
 }
 
 static enum err command_init(const struct arguments *arguments, struct fault *f)
 {
     const struct init *init = &arguments->init;
-    if (arguments->config || !init->state || init->names_count == 0 || !init->listen || init->seal.source == SEAL_NONE)
+    if (!init->state || init->names_count == 0 || !init->listen || init->seal.source == SEAL_NONE)
         return fault_set(f, CODE_USAGE,
-                         "init needs --state, --name, --listen and one of --seal-key-file and --passphrase-file, and "
-                         "nothing else: see ensignd --help");
+                         "init needs --state, --name, --listen and one of --seal-key-file and --passphrase-file: see "
+                         "ensignd --help");
     return init_run(init, f);
 }
 
 static enum err config_take(const struct arguments *arguments, struct config *ret_config, struct fault *f)
 {
-    const struct init *init = &arguments->init;
-    if (!arguments->config || init->state || init->names_count || init->listen || init->seal.source != SEAL_NONE)
-        return fault_set(f, CODE_USAGE,
-                         "give the configuration with --config FILE and nothing else: see ensignd --help");
+    if (!arguments->config)
+        return fault_set(f, CODE_USAGE, "give the configuration with --config FILE: see ensignd --help");
     return config_load(arguments->config, ret_config, f);
 }
 
@@ -189,22 +226,68 @@ static enum err command_verify(const struct arguments *arguments, struct fault *
     return command_offline(arguments, verify_run, f);
 }
 
-static const struct command {
-    const char *name;
-    enum err (*run)(const struct arguments *arguments, struct fault *f);
-} commands[] = {{"init", command_init}, {"reindex", command_reindex}, {"verify", command_verify}};
+static enum err command_keygen(const struct arguments *arguments, struct fault *f)
+{
+    return backup_keygen(arguments->operands[0], f);
+}
 
-/* Without a command the service runs. */
+static enum err command_backup(const struct arguments *arguments, struct fault *f)
+{
+    const struct backup_request request = {arguments->config, arguments->recipient, arguments->operands[0]};
+    if (!request.config || !request.recipient)
+        return fault_set(f, CODE_USAGE, "backup needs --config and --recipient: see ensignd --help");
+    return backup_run(&request, f);
+}
+
+static enum err command_restore(const struct arguments *arguments, struct fault *f)
+{
+    const struct restore_request request = {arguments->init.state, arguments->key_file, arguments->operands[0]};
+    if (!request.state || !request.key_file)
+        return fault_set(f, CODE_USAGE, "restore needs --state and --key-file: see ensignd --help");
+    return restore_run(&request, f);
+}
+
+static const struct command {
+    const char *words[2];
+    unsigned options;
+    size_t operands;
+    enum err (*run)(const struct arguments *arguments, struct fault *f);
+} commands[] = {
+    {{"init"}, OPTIONS_INIT, 0, command_init},
+    {{"reindex"}, GIVEN(KEY_CONFIG), 0, command_reindex},
+    {{"verify"}, GIVEN(KEY_CONFIG), 0, command_verify},
+    {{"backup", "keygen"}, 0, 1, command_keygen},
+    {{"backup"}, GIVEN(KEY_CONFIG) | GIVEN(KEY_RECIPIENT), 1, command_backup},
+    {{"restore"}, GIVEN(KEY_STATE) | GIVEN(KEY_KEY_FILE), 1, command_restore},
+    {{NULL}, GIVEN(KEY_CONFIG), 0, command_run}, /* without a command the service runs */
+};
+
+/* How many words of the command line are the name of this command; -1: it is another. */
+static int command_match(const struct command *command, int count, char **texts)
+{
+    int words = 0;
+    for (; words < (int)ARRAY_SIZE(command->words) && command->words[words]; words++)
+        if (words + 1 >= count || strcmp(texts[words + 1], command->words[words]) != 0)
+            return -1;
+    return words;
+}
+
 static enum err command_dispatch(int count, char **texts, struct fault *f)
 {
     struct arguments arguments = {0};
-    for (size_t i = 0; i < ARRAY_SIZE(commands) && count > 1; i++)
-        if (strcmp(texts[1], commands[i].name) == 0) {
-            TRY(arguments_parse(count - 1, texts + 1, &arguments, f));
-            return commands[i].run(&arguments, f);
-        }
-    TRY(arguments_parse(count, texts, &arguments, f));
-    return command_run(&arguments, f);
+    const struct command *command = commands;
+    int words;
+    while ((words = command_match(command, count, texts)) < 0)
+        command++;
+    TRY(arguments_parse(count - words, texts + words, &arguments, f));
+    if (arguments.operands_count > command->operands)
+        return fault_set(f, CODE_USAGE, "\"%s\" is not expected here: see ensignd --help",
+                         arguments.operands[command->operands]);
+    if (arguments.operands_count < command->operands)
+        return fault_set(f, CODE_USAGE, "a FILE is missing: see ensignd --help");
+    if (arguments.given & ~command->options)
+        return fault_set(f, CODE_USAGE, "an option is of another command: see ensignd --help");
+    return command->run(&arguments, f);
 }
 
 static void fault_print(const struct fault *fault)
