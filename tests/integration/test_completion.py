@@ -13,8 +13,8 @@ from lib.world import Case
 
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']
-FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'token',
-         'version', 'whoami']
+FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'restore',
+         'token', 'version', 'whoami']
 
 # line, candidates
 LINES = [

@@ -14,7 +14,7 @@ class Ready(Case):
     def test_ready(self):
         for path, text in (('/livez', 'ok'), ('/readyz', 'ok'),
                            ('/readyz?verbose', '[+]store ok\n[+]ledger ok\n[+]signer ok\n'
-                            '[+]clock ok\nreadyz check passed\n')):
+                            '[+]clock ok\n[+]restore ok\nreadyz check passed\n')):
             with self.subTest(path):
                 status, answer, headers = self.world.nobody().get(path)
                 self.assertEqual((status, answer.decode()), (200, text))

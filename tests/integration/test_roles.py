@@ -54,6 +54,9 @@ MATRIX = [
     ('GET', '/v1/whoami', None, (401, 200, 200, 200, 200, 200, 200)),
     ('GET', '/v1/clock', None, (401, 403, 403, 200, 200, 200, 200)),
     ('POST', '/v1/clock/acknowledgement', 'now', (401, 403, 403, 403, 403, 200, 200)),
+    ('POST', '/v1/audit/witness', 'checkpoint', (401, 403, 403, 200, 200, 200, 200)),
+    ('GET', '/v1/restore', None, (401, 403, 403, 200, 200, 200, 200)),
+    ('POST', '/v1/restore/acknowledgement', 'entries', (401, 403, 403, 403, 403, 200, 200)),
     ('GET', '/metrics', None, (401, 403, 403, 200, 200, 200, 200)),
     ('GET', '/livez', None, (200,) * 7),
     ('GET', '/readyz', None, (200,) * 7),
@@ -117,6 +120,10 @@ class Roles(Case):
             return Token(self.world.pin).body('etcdone')
         if kind == 'now':
             return {'time': text(time.time())}
+        if kind == 'checkpoint':
+            return {'checkpoint': self.world.nobody().get('/v1/audit/checkpoint')[1].decode()}
+        if kind == 'entries':
+            return {'entries': 7}
         if kind == 'identity':
             return {'name': 'somebody', 'role': 'auditor', 'csr': der.request(Key())}
         if kind:
