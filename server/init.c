@@ -227,7 +227,7 @@ static void summary_print(const struct init *init, const struct making *making)
            "  ensignd.yaml    its configuration\n"
            "  admin.context   the first admin's identity: keep it secret, give it to one person\n"
            "  tls.pem         its TLS certificate, which it renews itself\n"
-           "  data.mdb, seal  its CA keys, sealed, and all that it issues: back them up\n"
+           "  data.mdb, seal  its CA keys, sealed, and all that it issues: see ensignd backup\n"
            "Sealed with %s: without that file nobody can open the CA keys. Back it up elsewhere.\n"
            "\n"
            "Next:\n"
