@@ -234,6 +234,7 @@ enum err authority_import(struct ca *ca, const struct caller *caller, const char
         return OK;
     TRY(unused_check(ca, cluster, imported->name, f));
     TRY(clock_require(ca->clock, &now, f));
+    TRY(restore_require(ca->restore, f));
     AUTO(authority_record) record = {0};
     TRY(adopt_authority(ca, found, imported, current->record.generation + 1, now.seconds, &record, f));
     TRY(generation_commit(ca, caller, "authority.imported", &record, ret_authority, f));
@@ -252,6 +253,7 @@ enum err authority_reissue(struct ca *ca, const struct caller *caller, const cha
     if (current->certificate.body.content.key_usage & USAGE_CRL_SIGN)
         return OK;
     TRY(clock_require(ca->clock, &now, f));
+    TRY(restore_require(ca->restore, f));
     if (now.seconds > current->certificate.body.content.not_after)
         return fault_set(f, CODE_CONFLICT, "the CA \"%s\" has expired, and its end does not change", name);
     AUTO(authority_record) record = {0};
