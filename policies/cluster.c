@@ -7,6 +7,7 @@
 
 #include "policies/catalogue.h"
 #include "policies/inventory.h"
+#include "policies/users.h"
 #include "policies/words.h"
 
 const char *const cluster_authorities[] = {"etcd-ca", "kubernetes", "front-proxy-ca", NULL};
@@ -369,6 +370,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
                                        "networking",
                                        "apiServer",
                                        "etcd",
+                                       "users",
                                        "keys",
                                        "lifetimes",
                                        "paths",
@@ -384,6 +386,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     endpoint_read(&root, &cluster);
     networking_read(&root, &cluster);
     TRY(apiserver_read(&root, &cluster, f));
+    users_read(&root, &cluster);
     etcd_read(&root, &cluster);
     keys_read(&root, &cluster);
     paths_read(&root, &cluster);

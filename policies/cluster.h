@@ -6,6 +6,7 @@
  *     kubernetesVersion: "1.31"                # or with a patch, "1.33.12": see policies/kubernetes.h
  *     controlPlaneEndpoint: 192.168.29.81:6443 # host:port of the load balancer
  *     networking: {dnsDomain: cluster.local, serviceSubnet: 10.96.0.0/12, podSubnet: 10.244.0.0/16}
+ *     users: {groups: [manager, developers]}   # that `ensign user create` may give: see policies/users.h
  *     apiServer: {certSANs: [api.example.com, 192.0.2.7]}   # more names and addresses of every API server
  *     etcd:
  *       topology: external                     # stacked | external
@@ -26,8 +27,8 @@
  * multicast or link-local address, nor one of the subnets of pods and services. Its first address is what its API
  * server advertises. The subnet of services has room for ten, as kubeadm wants it; the name of a node that runs a
  * kubelet has at most 52 letters, since its common name begins with "system:node:". controlPlaneEndpoint, networking,
- * apiServer, keys, lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd members
- * draw a warning. Threads: pure; a cluster is read-only once made.
+ * apiServer, users, keys, lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd
+ * members draw a warning. Threads: pure; a cluster is read-only once made.
  *
  * A path of `paths` is below /etc/kubernetes/pki or /etc/etcd and ends in .crt, .key or .pem: nodes write there as root
  * what the service tells them, so it must not lead to what somebody runs (/etc/kubernetes/manifests, /etc/cron.d).
@@ -45,6 +46,7 @@ enum {
     NODE_ADDRESSES_MAX = 16,
     CERT_SANS_MAX = 64,
     CLUSTER_PATH_MAX = 255,
+    USER_GROUPS_MAX = 64,
 };
 
 /* The cluster name of the service's own certificates; a cluster file may not have it. */
@@ -82,6 +84,8 @@ struct cluster {
     char dns_domain[DNS_NAME_MAX + 1];         /* default cluster.local */
     struct network service_subnet, pod_subnet; /* defaults 10.96.0.0/12, 10.244.0.0/16 */
     struct alternative_names apiserver_names;  /* apiServer.certSANs */
+    char user_groups[USER_GROUPS_MAX][ATTRIBUTE_MAX + 1];
+    size_t user_groups_count;
     enum etcd_topology etcd_topology;
     enum etcd_certificates etcd_certificates;
     bool etcd_client_shared;                  /* all API servers have the same apiserver-etcd-client; default false */

@@ -102,32 +102,44 @@ static enum err names_build(const struct inquiry *in, struct alternative_names *
     return names_add(names, &in->profile->names, true, true, in->f);
 }
 
-static bool identity_name_valid(const char *name)
-{
-    return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_@")] == '\0';
-}
-
 static void name_check(const struct inquiry *in, const char *name)
 {
-    static const char *const pointers[] = {"", "/node", "/name"};
+    static const char *const pointers[] = {"", "/node", "/name", "/user"};
     const char *prefix = in->profile->common_name_prefix;
     enum common_name_source from = in->profile->common_name_from;
-    if (from == COMMON_NAME_IDENTITY && (!name[0] || !identity_name_valid(name)))
+    if (from == COMMON_NAME_IDENTITY && !person_name_valid(name))
         fault_reason(in->f, "/name", "an identity's name has letters, digits and . - _ @");
     if (strlen(name) > profile_name_max(in->profile))
         fault_reason(in->f, pointers[from], "a common name has at most %d characters (RFC 5280 A.1)%s%s%s",
                      ATTRIBUTE_MAX, prefix[0] ? ", with \"" : "", prefix, prefix[0] ? "\" before the node's name" : "");
 }
 
+/* Whom the certificate is for, where that is no node; "" when nobody was named. */
+static const char *person(const struct inquiry *in)
+{
+    const struct subject_of_decision *subject = in->subject;
+    if (in->profile->common_name_from == COMMON_NAME_USER)
+        return subject->user.name ? subject->user.name : "";
+    return in->profile->common_name_from == COMMON_NAME_IDENTITY ? subject->identity : "";
+}
+
+static void groups_add(const struct user *user, struct distinguished_name *subject)
+{
+    for (size_t i = 0; i < user->groups_count && subject->organizations_count < ORGANIZATIONS_MAX; i++)
+        snprintf(subject->organizations[subject->organizations_count++], ATTRIBUTE_MAX + 1, "%s", user->groups[i]);
+}
+
 static void subject_build(const struct inquiry *in, struct distinguished_name *subject)
 {
-    enum common_name_source from = in->profile->common_name_from;
-    const char *name = from == COMMON_NAME_NODE ? in->subject->node : in->subject->identity;
-    if (from != COMMON_NAME_LITERAL)
+    const struct cluster *cluster = in->subject->cluster;
+    const char *name = in->profile->common_name_from == COMMON_NAME_NODE ? in->subject->node : person(in);
+    if (in->profile->common_name_from != COMMON_NAME_LITERAL)
         name_check(in, name);
-    if (!profile_subject(in->profile, name, in->node ? cluster_kubernetes(in->subject->cluster) : NULL, subject))
+    if (!profile_subject(in->profile, name, cluster ? cluster_kubernetes(cluster) : NULL, subject))
         fault_reason(in->f, "/profile", "Kubernetes 1.%u has no %s", in->subject->cluster->kubernetes_minor,
                      in->profile->name);
+    if (in->profile->organizations_from == ORGANIZATIONS_USER)
+        groups_add(&in->subject->user, subject);
 }
 
 /* keyEncipherment is for RSA key transport to servers only: RFC 8813 section 3 forbids it for ECDSA. */
@@ -142,8 +154,10 @@ static unsigned key_usage_build(const struct inquiry *in)
 static int64_t lifetime_choose(const struct inquiry *in)
 {
     int64_t asked = in->subject->lifetime_seconds, longest = in->profile->lifetime_seconds;
-    if (asked == 0 || (asked >= lifetime_min_seconds && asked <= longest))
-        return asked ? asked : longest;
+    if (asked == 0)
+        return in->profile->default_lifetime_seconds;
+    if (asked >= lifetime_min_seconds && asked <= longest)
+        return asked;
     char text[DURATION_TEXT_SIZE];
     duration_text(longest, text);
     fault_reason(in->f, "/lifetime_seconds", "profile \"%s\" gives between 60s and %s", in->profile->name, text);
@@ -240,10 +254,10 @@ static void decision_name(const struct inquiry *in, struct decision *decision)
     decision->profile = in->profile;
     snprintf(decision->authority, sizeof decision->authority, "%s", in->profile->issuer);
     snprintf(decision->cluster, sizeof decision->cluster, "%s",
-             in->node ? in->subject->cluster->name : CLUSTER_SERVICE);
+             in->node || in->profile->common_name_from == COMMON_NAME_USER ? in->subject->cluster->name
+                                                                           : CLUSTER_SERVICE);
     snprintf(decision->node, sizeof decision->node, "%s", in->node ? in->node->name : "");
-    snprintf(decision->identity, sizeof decision->identity, "%s",
-             in->profile->common_name_from == COMMON_NAME_IDENTITY ? in->subject->identity : "");
+    snprintf(decision->identity, sizeof decision->identity, "%s", person(in));
 }
 
 enum err decide(const struct profile *profile, const struct caller *caller, const struct subject_of_decision *subject,
@@ -254,6 +268,7 @@ enum err decide(const struct profile *profile, const struct caller *caller, cons
     struct certificate_content *content = &decision.content;
     caller_check(&in);
     node_check(&in);
+    user_check(profile, subject->cluster, &subject->user, f);
     TRY(names_build(&in, &content->names));
     subject_build(&in, &content->subject);
     content->key_usage = key_usage_build(&in);

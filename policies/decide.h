@@ -4,7 +4,7 @@
 #define ENSIGN_POLICIES_DECIDE_H
 
 #include "ca/x509/request.h"
-#include "policies/cluster.h"
+#include "policies/users.h"
 
 /* Who asks, as server/auth found out. */
 struct caller {
@@ -14,17 +14,18 @@ struct caller {
     char node[DNS_NAME_MAX + 1];        /* of a token or node, else empty */
 };
 
-/* What a profile is applied to. A profile for nodes needs cluster and node; `identity` needs a name; `service` names.
- */
+/* What a profile is applied to. A profile for nodes needs cluster and node, one for
+ * users cluster and user; `identity` needs a name; `service` names. */
 struct subject_of_decision {
     const struct cluster *cluster; /* NULL for identity and service */
     const char *node;              /* the name asked for; "" when none */
     const char *identity;          /* the common name of a person's or program's identity; "" when none */
+    struct user user;
     const struct alternative_names *service_names; /* NULL but for `service` */
     int64_t authority_not_after;                   /* of the issuing CA */
-    int64_t lifetime_seconds;                      /* asked for; 0: the profile's. Shorter is granted, longer refused */
-    const char *key_owner; /* who else has the public key, "a CA", say; NULL: nobody. One node may have one key for
-                              several of its profiles */
+    int64_t lifetime_seconds; /* asked for; 0: the profile's default. Shorter is granted, longer refused */
+    const char *key_owner;    /* who else has the public key, "a CA", say; NULL: nobody. One node may have one key for
+                                 several of its profiles */
 };
 
 struct decision {
@@ -33,14 +34,15 @@ struct decision {
     char cluster[CLUSTER_NAME_MAX + 1]; /* CLUSTER_SERVICE for identity and service */
     char authority[AUTHORITY_NAME_MAX + 1];
     char node[DNS_NAME_MAX + 1];
-    char identity[DNS_NAME_MAX + 1];
+    char identity[DNS_NAME_MAX + 1]; /* or the user */
 };
 
 /* keyEncipherment is granted only to RSA keys with serverAuth (RFC 8813 §3; zlint finds it elsewhere).
  * not_before = now - backdate; not_after = now + lifetime, cut to the CA's.
  * Key usages asked for are compared with the profile's: a request may ask for keyEncipherment whatever its key.
  * Errors: ERR_DENIED (CODE_POLICY_DENIED) with all reasons, pointers "/profile", "/cluster", "/node", "/name" (of an
- * identity), "/csr/subject", "/csr/subjectAltName", "/csr/keyUsage", "/csr/extendedKeyUsage", "/csr/extensions",
+ * identity), "/user", "/groups", "/groups/0"…, "/csr/subject", "/csr/subjectAltName", "/csr/keyUsage",
+ * "/csr/extendedKeyUsage", "/csr/extensions",
  * "/csr/publicKey", "/lifetime_seconds". */
 MUST_USE enum err decide(const struct profile *profile, const struct caller *caller,
                          const struct subject_of_decision *subject, const struct request *request, int64_t now,

@@ -36,7 +36,7 @@ static void common_name_prefix_read(const struct node *subject, struct profile *
 
 static void common_name_read(const struct node *subject, struct profile *profile)
 {
-    static const char *const sources[] = {"node.name", "identity.name", NULL};
+    static const char *const sources[] = {"node.name", "identity.name", "user.name", NULL};
     struct node literal = node_get(subject, "commonName");
     struct node from = node_get(subject, "commonNameFrom");
     size_t source;
@@ -44,14 +44,14 @@ static void common_name_read(const struct node *subject, struct profile *profile
         node_error(subject, "\"subject\" must have one of commonName and commonNameFrom");
     node_text(&literal, NODE_OPTIONAL, profile->subject.common_name, sizeof profile->subject.common_name);
     if (node_word(&from, NODE_OPTIONAL, sources, &source))
-        profile->common_name_from = source == 0 ? COMMON_NAME_NODE : COMMON_NAME_IDENTITY;
+        profile->common_name_from = (enum common_name_source)(COMMON_NAME_NODE + source);
     common_name_prefix_read(subject, profile);
 }
 
 static void organizations_read(const struct node *subject, struct profile *profile)
 {
     static const char *const sources[] = {"kubernetes.kubelet-client", "kubernetes.admin", "kubernetes.super-admin",
-                                          NULL};
+                                          "user.groups", NULL};
     struct node organizations = node_get(subject, "organizations");
     struct node from = node_get(subject, "organizationsFrom");
     size_t source;
@@ -59,6 +59,8 @@ static void organizations_read(const struct node *subject, struct profile *profi
         node_error(subject, "\"subject\" may have one of organizations and organizationsFrom");
     if (node_word(&from, NODE_OPTIONAL, sources, &source))
         profile->organizations_from = (enum organization_source)(ORGANIZATIONS_KUBELET_CLIENT + source);
+    if (profile->organizations_from == ORGANIZATIONS_USER && profile->common_name_from != COMMON_NAME_USER)
+        node_error(&from, "user.groups are those of a user: they need commonNameFrom: user.name");
     size_t count = node_count(&organizations, NODE_OPTIONAL, ORGANIZATIONS_MAX);
     for (size_t i = 0; i < count; i++) {
         struct node item = node_at(&organizations, i);
@@ -147,10 +149,16 @@ static void usages_read(const struct node *root, struct profile *profile)
 static void times_read(const struct node *root, struct profile *profile)
 {
     struct node lifetime = node_get(root, "lifetime");
+    struct node standard = node_get(root, "defaultLifetime");
     struct node backdate = node_get(root, "backdate");
     if (node_duration(&lifetime, NODE_REQUIRED, &profile->lifetime_seconds) &&
         (profile->lifetime_seconds < lifetime_min_seconds || profile->lifetime_seconds > lifetime_max_seconds))
         node_error(&lifetime, "a certificate lives between 10 minutes and 366 days");
+    profile->default_lifetime_seconds = profile->lifetime_seconds;
+    if (node_duration(&standard, NODE_OPTIONAL, &profile->default_lifetime_seconds) &&
+        (profile->default_lifetime_seconds < lifetime_min_seconds ||
+         profile->default_lifetime_seconds > profile->lifetime_seconds))
+        node_error(&standard, "defaultLifetime is at least 10 minutes and not longer than lifetime");
     if (node_duration(&backdate, NODE_REQUIRED, &profile->backdate_seconds) &&
         profile->backdate_seconds > backdate_max_seconds)
         node_error(&backdate, "a certificate is backdated by an hour at most");
@@ -166,22 +174,27 @@ static void audience_read(const struct node *root, struct profile *profile)
     if (!profile->requesters)
         node_error(&requesters, "nobody could ask for this profile");
     unsigned node_sources = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES | NAMES_APISERVER;
-    bool of_node = profile->names_from & node_sources || profile->common_name_from == COMMON_NAME_NODE ||
-                   profile->organizations_from != ORGANIZATIONS_LITERAL;
-    bool of_nobody = profile->names_from & NAMES_SERVICE || profile->common_name_from == COMMON_NAME_IDENTITY;
+    bool of_user = profile->common_name_from == COMMON_NAME_USER;
+    bool of_version = profile->organizations_from != ORGANIZATIONS_LITERAL && !of_user;
+    bool of_node = profile->names_from & node_sources || profile->common_name_from == COMMON_NAME_NODE || of_version;
+    bool of_nobody =
+        profile->names_from & NAMES_SERVICE || profile->common_name_from == COMMON_NAME_IDENTITY || of_user;
     if (of_node && !profile->node_roles)
         node_error(&roles, "a profile that takes names from a node or its cluster needs nodeRoles");
     if (of_nobody && profile->node_roles)
-        node_error(&roles, "a profile of an identity or of the service itself is not for nodes");
+        node_error(&roles, "a profile of an identity, a user or of the service itself is not for nodes");
+    if (of_user && strcmp(profile->issuer, AUTHORITY_SERVICE) == 0)
+        node_error(&roles, "a profile of a user is issued by a CA of the cluster");
     if (profile->requesters & (REQUESTER_TOKEN | REQUESTER_NODE) && !profile->node_roles)
         node_error(&requesters, "a profile without nodeRoles is not for tokens and nodes");
 }
 
 enum err profile_read(const struct document *document, struct profile *ret_profile, struct fault *f)
 {
-    static const char *const keys[] = {"apiVersion",       "kind",      "name",     "description", "issuer",
-                                       "requesters",       "nodeRoles", "subject",  "names",       "keyUsage",
-                                       "extendedKeyUsage", "keys",      "lifetime", "backdate",    NULL};
+    static const char *const keys[] = {
+        "apiVersion", "kind",  "name",     "description",      "issuer", "requesters", "nodeRoles",
+        "subject",    "names", "keyUsage", "extendedKeyUsage", "keys",   "lifetime",   "defaultLifetime",
+        "backdate",   NULL};
     AUTO(profile) profile = {0};
     struct node root = document_root(document, f);
     struct node name = node_get(&root, "name");
@@ -229,6 +242,7 @@ static const char *organization_of(const struct profile *profile, const struct k
         return facts->admin_organization;
     case ORGANIZATIONS_SUPER_ADMIN:
         return facts->super_admin_organization;
+    case ORGANIZATIONS_USER:
     case ORGANIZATIONS_LITERAL:
         break;
     }

@@ -8,7 +8,7 @@
  *     requesters: [token, operator, admin]
  *     nodeRoles: [etcd]                # which nodes it is for; [] for none (identity, service)
  *     subject:
- *       commonNameFrom: node.name      # or commonName: literal
+ *       commonNameFrom: node.name      # or identity.name, user.name; or commonName: literal
  *       commonNamePrefix: "system:node:"                    # before node.name; closed list: this one
  *       organizations: []              # or organizationsFrom: see organization_source
  *     names:
@@ -18,10 +18,12 @@
  *     keyUsage: [digitalSignature, keyEncipherment]
  *     extendedKeyUsage: [serverAuth, clientAuth]
  *     keys: [ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096]
- *     lifetime: 8760h
+ *     lifetime: 8760h                  # at most
+ *     defaultLifetime: 720h            # when none is asked for; the longest when left out
  *     backdate: 5m
  *
- * Unknown keys are errors. Threads: pure; a profile is read-only once made.
+ * A profile of a user is for a cluster, but for none of its nodes. Unknown keys are errors. Threads: pure; a profile is
+ * read-only once made.
  */
 #ifndef ENSIGN_POLICIES_PROFILE_H
 #define ENSIGN_POLICIES_PROFILE_H
@@ -58,15 +60,17 @@ enum name_source { /* bits: where names come from, besides the literal ones */
                    NAMES_APISERVER = 1 << 4, /* cluster.apiserver: see policies/apiserver.h */
 };
 
-enum common_name_source { COMMON_NAME_LITERAL, COMMON_NAME_NODE, COMMON_NAME_IDENTITY };
+enum common_name_source { COMMON_NAME_LITERAL, COMMON_NAME_NODE, COMMON_NAME_IDENTITY, COMMON_NAME_USER };
 
 /* Where O comes from: literal, or from what the cluster's version of Kubernetes has there (policies/kubernetes.h):
- * "kubernetes.kubelet-client", "kubernetes.admin", "kubernetes.super-admin". */
+ * "kubernetes.kubelet-client", "kubernetes.admin", "kubernetes.super-admin"; or "user.groups", those of the user that
+ * it is asked for (policies/users.h). */
 enum organization_source {
     ORGANIZATIONS_LITERAL,
     ORGANIZATIONS_KUBELET_CLIENT,
     ORGANIZATIONS_ADMIN,
     ORGANIZATIONS_SUPER_ADMIN,
+    ORGANIZATIONS_USER,
 };
 
 #define KUBELET_COMMON_NAME_PREFIX "system:node:"
@@ -90,7 +94,7 @@ struct profile {
     unsigned key_usage;
     unsigned extended_key_usage;
     unsigned keys; /* 1 << enum key_algorithm */
-    int64_t lifetime_seconds, backdate_seconds;
+    int64_t lifetime_seconds, default_lifetime_seconds, backdate_seconds;
 };
 
 MUST_USE enum err profile_read(const struct document *document, struct profile *ret_profile, struct fault *f);
@@ -98,8 +102,9 @@ void profile_cleanup(struct profile *profile);
 
 size_t profile_name_max(const struct profile *profile); /* of the name that goes into the common name, in letters */
 
-/* The subject for the node or identity of this name, which is cut to profile_name_max() letters.
- *   facts  of the cluster's version of Kubernetes; NULL for a profile that is not for nodes
+/* The subject for the node, identity or user of this name, which is cut to profile_name_max() letters; without the
+ * groups of a user.
+ *   facts  of the cluster's version of Kubernetes; NULL where there is no cluster
  * False: that version has no such subject. */
 bool profile_subject(const struct profile *profile, const char *name, const struct kubernetes_facts *facts,
                      struct distinguished_name *ret_subject);

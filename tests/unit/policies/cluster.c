@@ -74,6 +74,7 @@ static void choices_are_read(void **state)
     text_edit(choices, "etcd: {topology: external}\n",
               "etcd: {topology: external, certificates: separate, apiserverClient: shared}\n"
               "apiServer: {certSANs: [api.example.com, \"2001:db8::7\", etcdone, 192.0.2.7]}\n"
+              "users: {groups: [manager, \"team:night shift\"]}\n"
               "keys: {authorities: rsa-4096, certificates: ecdsa-p384}\nlifetimes: {authorities: 365d}\n",
               text, sizeof text);
     assert_ok(cluster_of(text, &cluster, &f), &f);
@@ -85,6 +86,8 @@ static void choices_are_read(void **state)
     assert_string_equal(cluster.apiserver_names.dns[1], "etcdone");
     assert_int_equal(cluster.apiserver_names.addresses_count, 2);
     assert_int_equal(cluster.apiserver_names.addresses[0].size, 16);
+    assert_int_equal(cluster.user_groups_count, 2);
+    assert_string_equal(cluster.user_groups[1], "team:night shift");
     assert_int_equal(cluster.authority_algorithm, KEY_RSA_4096);
     assert_int_equal(cluster.certificate_algorithm, KEY_ECDSA_P384);
     assert_int_equal(cluster.authority_lifetime_seconds, 365 * 86400);
@@ -166,6 +169,22 @@ static const struct wrong {
     {"networking: {", "apiServer: {certSANs: [a, 192.0.2.7, a]}\nnetworking: {", "c.yaml:6:38",
      "\"a\" stands here twice"},
     {"networking: {", "apiServer: {certSANs: [\"::7\", \"0::7\"]}\nnetworking: {", "c.yaml:6:31", "twice"},
+    {"networking: {", "users: {group: [a]}\nnetworking: {", "c.yaml:6:9", "did you mean \"groups\"?"},
+    {"networking: {", "users: {groups: manager}\nnetworking: {", "c.yaml:6:17", "list"},
+    {"networking: {", "users: {groups: [\"system:masters\"]}\nnetworking: {", "c.yaml:6:18", "Kubernetes' own groups"},
+    {"networking: {", "users: {groups: [\"kubeadm:cluster-admins\"]}\nnetworking: {", "c.yaml:6:18",
+     "Kubernetes' own groups"},
+    {"networking: {", "users: {groups: [a, b, a]}\nnetworking: {", "c.yaml:6:24", "\"a\" stands here twice"},
+    {"networking: {", "users: {groups: [\"a,b\"]}\nnetworking: {", "c.yaml:6:18", "without commas"},
+    {"networking: {", "users: {groups: [\"a\\tb\"]}\nnetworking: {", "c.yaml:6:18", "printable"},
+    {"networking: {", "users: {groups: [\"a\\u00e4\"]}\nnetworking: {", "c.yaml:6:18", "printable"},
+    {"networking: {", "users: {groups: [\" a\"]}\nnetworking: {", "c.yaml:6:18", "without a blank"},
+    {"networking: {", "users: {groups: [\"a \"]}\nnetworking: {", "c.yaml:6:18", "without a blank"},
+    {"networking: {", "users: {groups: [\"\"]}\nnetworking: {", "c.yaml:6:18", "1 to 64"},
+    {"networking: {", "users: {groups: [7]}\nnetworking: {", "c.yaml:6:18", "string"},
+    {"networking: {",
+     "users: {groups: [a1234567890123456789012345678901234567890123456789012345678901234]}\nnetworking: {",
+     "c.yaml:6:18", "1 to 64"},
     {"networking: {", "networking: {dnsDomain: " LABELS_231 ", ", "c.yaml:6:25", "longer than 253"},
     {"topology: external", "topology: external, apiserverClient: own", "c.yaml:7:45", "perControlPlane, shared"},
     {"name: mastertwo", "name: " LETTERS_53, "c.yaml:16:12", "at most 52"},

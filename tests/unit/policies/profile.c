@@ -42,6 +42,10 @@ static const struct expected {
      "system:node:", "system:nodes"},
     {"controller-manager", "kubernetes", "system:kube-controller-manager", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT,
      0, 0, "", NULL},
+    {"user", "kubernetes", "", COMMON_NAME_USER, REQUESTER_OPERATOR | REQUESTER_ADMIN, 0, 0, CLIENT, 0,
+     ORGANIZATIONS_USER, "", NULL},
+    {"cluster-admin", "kubernetes", "", COMMON_NAME_USER, REQUESTER_ADMIN, 0, 0, CLIENT, 0, ORGANIZATIONS_ADMIN, "",
+     NULL},
     {"scheduler", "kubernetes", "system:kube-scheduler", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, 0, "", NULL},
 };
 
@@ -113,6 +117,7 @@ static void right_profile_is_read(void **state)
     assert_int_equal(profile.names.addresses_count, 2);
     assert_int_equal(profile.keys, 1 << KEY_RSA_2048 | 1 << KEY_ECDSA_P384);
     assert_int_equal(profile.lifetime_seconds, 86400);
+    assert_int_equal(profile.default_lifetime_seconds, 86400);
     assert_int_equal(profile.backdate_seconds, 60);
 }
 
@@ -147,13 +152,18 @@ static void wrong_profiles_are_refused(void **state)
          "p.yaml:7:12", "or its cluster needs nodeRoles"},
         {"[node.name]", "[service.names]", "p.yaml:7:12", "not for nodes"},
         {"commonName: web", "commonNameFrom: identity.name", "p.yaml:7:12", "not for nodes"},
-        {"commonName: web", "commonNameFrom: csr", "p.yaml:8:27", "node.name, identity.name"},
+        {"commonName: web", "commonNameFrom: csr", "p.yaml:8:27", "node.name, identity.name, user.name"},
+        {"commonName: web", "commonNameFrom: user.name", "p.yaml:7:12", "not for nodes"},
+        {"issuer: kubernetes\nrequesters: [token, node]\nnodeRoles: [worker]\nsubject: {commonName: web",
+         "issuer: service-ca\nrequesters: [admin]\nnodeRoles: []\nsubject: {commonNameFrom: user.name", "p.yaml:7:12",
+         "by a CA of the cluster"},
+        {"organizations: [a, b]", "organizationsFrom: user.groups", "p.yaml:8:47", "need commonNameFrom: user.name"},
         {"commonName: web", "commonName: web, commonNameFrom: node.name", "p.yaml:8:10", "one of"},
         {"commonName: web, ", "", "p.yaml:8:10", "one of"},
         {"organizations: [a, b]", "organizations: [a], organizationsFrom: kubernetes.admin", "p.yaml:8:10",
          "may have one of"},
         {"organizations: [a, b]", "organizationsFrom: csr", "p.yaml:8:47",
-         "kubernetes.kubelet-client, kubernetes.admin, kubernetes.super-admin"},
+         "kubernetes.kubelet-client, kubernetes.admin, kubernetes.super-admin, user.groups"},
         {"commonName: web", "commonNameFrom: node.name, commonNamePrefix: \"system:\"", "p.yaml:8:56",
          "\"system:node:\""},
         {"commonName: web", "commonName: web, commonNamePrefix: \"system:node:\"", "p.yaml:8:46",
@@ -183,6 +193,8 @@ static void wrong_profiles_are_refused(void **state)
         {"lifetime: 24h", "lifetime: 24", "p.yaml:13:11", "string"},
         {"lifetime: 24h", "lifetime: 9m", "p.yaml:13:11", "10 minutes"},
         {"lifetime: 24h", "lifetime: 367d", "p.yaml:13:11", "366 days"},
+        {"lifetime: 24h", "lifetime: 24h\ndefaultLifetime: 25h", "p.yaml:14:18", "not longer than lifetime"},
+        {"lifetime: 24h", "lifetime: 24h\ndefaultLifetime: 9m", "p.yaml:14:18", "10 minutes"},
         {"backdate: 1m", "backdate: 61m", "p.yaml:14:11", "an hour"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
