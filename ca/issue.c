@@ -17,6 +17,12 @@ static const char *request_node(const struct issue_request *request)
     return request->node[0] ? request->node : request->caller.node;
 }
 
+/* Whom it is for, where that is no node. A user and an identity of the same name have different clusters. */
+static const char *request_person(const struct issue_request *request)
+{
+    return request->user.name ? request->user.name : request->identity;
+}
+
 /* Finds what the decision is about: profile, inventory, issuing CA. */
 static enum err subject_find(struct ca *ca, const struct issue_request *request, const struct profile **ret_profile,
                              const struct authority **ret_authority, struct subject_of_decision *ret_subject,
@@ -27,6 +33,7 @@ static enum err subject_find(struct ca *ca, const struct issue_request *request,
         return fault_set(f, CODE_NOT_FOUND, "no profile \"%.64s\"", request->profile);
     struct subject_of_decision subject = {.node = request_node(request),
                                           .identity = request->identity,
+                                          .user = request->user,
                                           .service_names = &ca->service.names,
                                           .lifetime_seconds = request->lifetime_seconds};
     if (strcmp(request->cluster, CLUSTER_SERVICE) != 0)
@@ -63,9 +70,9 @@ static enum err key_owner_check(struct ca *ca, const struct issue_request *reque
         *ret_other = "a CA";
         return OK;
     }
-    key_owner(request->cluster, request_node(request), request->identity, owner);
+    key_owner(request->cluster, request_node(request), request_person(request), owner);
     TRY(key_claim(ca->claims, key, owner, ret_claimed, f));
-    *ret_other = *ret_claimed ? NULL : "another node or identity";
+    *ret_other = *ret_claimed ? NULL : "another node, identity or user";
     return OK;
 }
 
@@ -141,7 +148,17 @@ static void record_fill(const struct issue_request *request, const struct decisi
     memcpy(record->spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE);
 }
 
-static void issue_event(struct bytes *event, const struct certificate_record *record)
+/* The groups of a user: with them goes what it may do. */
+static void event_groups(struct bytes *event, const struct distinguished_name *subject)
+{
+    member_begin(event, "groups");
+    bytes_append_text(event, "[");
+    for (size_t i = 0; i < subject->organizations_count; i++)
+        element_string(event, subject->organizations[i]);
+    bytes_append_text(event, "]");
+}
+
+static void issue_event(struct bytes *event, const struct certificate_record *record, const struct decision *decision)
 {
     event_begin(event, "certificate.issued", record->requested_by);
     member_string(event, "cluster", record->cluster);
@@ -149,6 +166,8 @@ static void issue_event(struct bytes *event, const struct certificate_record *re
     member_string(event, "profile", record->profile);
     member_string(event, "node", record->node);
     member_string(event, "identity", record->identity);
+    if (decision->profile->common_name_from == COMMON_NAME_USER)
+        event_groups(event, &decision->content.subject);
     member_hex(event, "serial", SPAN_OF(record->serial));
     member_time(event, "not_after", record->not_after);
     member_hex(event, "spki_sha256", SPAN_OF(record->spki_sha256));
@@ -168,7 +187,7 @@ static enum err change_prepare(struct ca *ca, const struct issue_request *reques
     change_expect(change, &key, 0);
     change->authority = result->authority;
     change->record = record;
-    issue_event(&change->event, record);
+    issue_event(&change->event, record, &result->decision);
     return draft_build(&result->decision.content, &result->authority->issuer, &csr->public_key, record->serial,
                        &change->draft, f);
 }
@@ -258,7 +277,7 @@ enum err issue(struct ca *ca, const struct issue_request *request, struct issue_
     if (err != OK && is_denial(f) && !request->dry_run) {
         char what[512];
         snprintf(what, sizeof what, "certificate %.64s %.64s %.253s", request->cluster, request->profile,
-                 request->identity[0] ? request->identity : request_node(request));
+                 request_person(request)[0] ? request_person(request) : request_node(request));
         text_clean(what);
         text_hide_secrets(what);
         struct fault why = *f;

@@ -8,11 +8,12 @@ struct issue_request {
     struct caller caller;
     uint8_t token_id[TOKEN_ID_SIZE]; /* when caller.kind is REQUESTER_TOKEN */
     const char *profile;
-    const char *cluster;      /* CLUSTER_SERVICE for identities */
-    const char *node;         /* "" when none; a token's and a node's own may be left out */
-    const char *identity;     /* "" when none */
+    const char *cluster;  /* CLUSTER_SERVICE for identities */
+    const char *node;     /* "" when none; a token's and a node's own may be left out */
+    const char *identity; /* "" when none */
+    struct user user;
     enum requester role;      /* of an identity, else 0 */
-    int64_t lifetime_seconds; /* 0: the profile's */
+    int64_t lifetime_seconds; /* 0: the profile's default */
     struct span csr_pem;
     struct idempotency
         *idempotency; /* makes a struct issue_result; NULL for none, and for tokens, which have no need */

@@ -1,4 +1,5 @@
-/* key_owner.h: a public key has one owner: a node, an identity of a person or program, or the service itself.
+/* key_owner.h: a public key has one owner: a node, an identity of a person or program, a user of a
+ * cluster, or the service itself.
  *
  * The owner of each key that was certified stands in the search indexes, which follow the commits (ca/index.h):
  *
@@ -14,7 +15,7 @@
 
 enum { KEY_OWNER_SIZE = 32 };
 
-/* Who has a certificate of this cluster, node and identity, as they stand in its record. */
+/* Who has a certificate of this cluster, node and identity or user, as they stand in its record. */
 void key_owner(const char *cluster, const char *node, const char *identity, uint8_t ret_owner[KEY_OWNER_SIZE]);
 void key_owner_row(const uint8_t spki_sha256[SHA256_SIZE], struct bytes *out);
 

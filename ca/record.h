@@ -87,7 +87,7 @@ struct certificate_record {
     char authority[AUTHORITY_NAME_MAX + 1];
     char node[DNS_NAME_MAX + 1]; /* or empty */
     char profile[PROFILE_NAME_MAX + 1];
-    char identity[DNS_NAME_MAX + 1];      /* of a person or program, or empty */
+    char identity[DNS_NAME_MAX + 1];      /* of a person or program, or the user of a cluster, or empty */
     enum requester role;                  /* what it may do as a client of this service; 0: nothing */
     char requested_by[DNS_NAME_MAX + 32]; /* "token 4f3a…", "admin root" */
     int64_t issued_at, not_before, not_after, revoked_at;

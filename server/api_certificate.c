@@ -10,10 +10,25 @@ enum { PAGE_DEFAULT = 100 };
 
 /* ---- issue ---- */
 
-/* The texts borrow from the document. */
-static enum err body_read(const struct document *document, struct issue_request *issue, struct fault *f)
+/* groups  what issue->user borrows */
+static void user_read(const struct node *root, const char *groups[ORGANIZATIONS_MAX], struct issue_request *issue)
 {
-    static const char *const keys[] = {"profile", "node", "csr", "lifetime_seconds", "dry_run", NULL};
+    struct node name = node_get(root, "user"), list = node_get(root, "groups");
+    node_string(&name, NODE_OPTIONAL, &issue->user.name);
+    size_t count = node_count(&list, NODE_OPTIONAL, ORGANIZATIONS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node item = node_at(&list, i);
+        if (node_string(&item, NODE_REQUIRED, &groups[issue->user.groups_count]))
+            issue->user.groups_count++;
+    }
+    issue->user.groups = groups;
+}
+
+/* The texts borrow from the document. */
+static enum err body_read(const struct document *document, const char *groups[ORGANIZATIONS_MAX],
+                          struct issue_request *issue, struct fault *f)
+{
+    static const char *const keys[] = {"profile", "node", "user", "groups", "csr", "lifetime_seconds", "dry_run", NULL};
     struct node root = document_root(document, f);
     struct node profile = node_get(&root, "profile"), name = node_get(&root, "node"), csr = node_get(&root, "csr");
     struct node lifetime = node_get(&root, "lifetime_seconds"), dry_run = node_get(&root, "dry_run");
@@ -21,6 +36,7 @@ static enum err body_read(const struct document *document, struct issue_request 
     node_allow(&root, keys);
     node_string(&profile, NODE_REQUIRED, &issue->profile);
     node_string(&name, NODE_OPTIONAL, &issue->node);
+    user_read(&root, groups, issue);
     if (node_string(&csr, NODE_REQUIRED, &pem))
         issue->csr_pem = span_text(pem);
     node_integer(&lifetime, NODE_OPTIONAL, 1, INT32_MAX, &issue->lifetime_seconds);
@@ -52,7 +68,8 @@ static enum err answer_issue(struct app *app, const struct http_request *request
     struct issue_request asked = {.caller = request->caller, .cluster = cluster->name, .node = "", .identity = ""};
     asked.idempotency = idempotency;
     memcpy(asked.token_id, request->token_id, sizeof asked.token_id);
-    TRY(body_read(document, &asked, f));
+    const char *groups[ORGANIZATIONS_MAX] = {NULL};
+    TRY(body_read(document, groups, &asked, f));
     AUTO(issue_result) result = {0};
     TRY(issue(app->ca, &asked, &result, f));
     if (api_created(ret_response))
