@@ -44,6 +44,7 @@ static const struct column decision_columns[] = {
     {"CLUSTER", "decision.cluster", false},
     {"AUTHORITY", "decision.authority", false},
     {"NODE", "decision.node", false},
+    {"IDENTITY", "decision.identity", false},
     {"SUBJECT", "decision.subject", false},
     {"DNS", "decision.dns", false},
     {"ADDRESSES", "decision.addresses", false},
@@ -156,7 +157,10 @@ static enum err answer_check(const struct session *session, const struct argumen
     TRY(request_parse_pem(csr, &request, f));
     const char *told = json_string_value(json_object_get(document_json(answer), "node"));
     const char *node = arguments->values[OPTION_NODE] ? arguments->values[OPTION_NODE] : told;
-    const struct expectation expectation = {profile, node ? node : "", request.public_key.spki, session->context.pin,
+    const char *name = arguments->values[OPTION_USER] ? arguments->values[OPTION_USER] : node;
+    struct profile expected;
+    profile_with_groups(profile, arguments->groups, arguments->groups_count, &expected);
+    const struct expectation expectation = {&expected, name ? name : "", request.public_key.spki, session->context.pin,
                                             time(NULL)};
     struct issued_facts facts;
     AUTO(issued) issued = {0};
@@ -183,11 +187,13 @@ static enum err result_write(const struct session *session, const struct argumen
 static json_t *request_body(const struct arguments *arguments, const struct bytes *csr)
 {
     bool dry = arguments->values[OPTION_DRY_RUN];
-    json_t *body = json_pack("{s:s, s:s, s:s*}", "profile", arguments->values[OPTION_PROFILE], "csr", bytes_text(csr),
-                             "node", arguments->values[OPTION_NODE]);
+    CLEANUP(json_cleanup)
+    json_t *body =
+        json_pack("{s:s, s:s, s:s*, s:s*}", "profile", arguments->values[OPTION_PROFILE], "csr", bytes_text(csr),
+                  "node", arguments->values[OPTION_NODE], "user", arguments->values[OPTION_USER]);
     if (body && dry)
         json_object_set_new(body, "dry_run", json_true());
-    return body;
+    return json_add_texts(body, "groups", arguments->groups, arguments->groups_count) ? TAKE(body) : NULL;
 }
 
 enum err certificate_request(const struct arguments *arguments, struct fault *f)

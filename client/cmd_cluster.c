@@ -4,6 +4,7 @@
 #include "client/files.h"
 #include "client/pki_folder.h"
 #include "client/text.h"
+#include "client/user.h"
 #include "policies/cluster.h"
 
 static const struct column list_columns[] = {
@@ -165,4 +166,17 @@ enum err cluster_show(const struct arguments *arguments, struct fault *f)
     TRY(bytes_check(&path, f));
     const struct output output = {session.format, show_columns, ARRAY_SIZE(show_columns)};
     return session_show(&session, bytes_text(&path), &output, f);
+}
+
+enum err cluster_kubeconfig(const struct arguments *arguments, struct fault *f)
+{
+    const char *name = arguments->values[OPTION_USER];
+    AUTO(session) session = {0};
+    TRY(session_open(arguments, &session, f));
+    const struct user_wish wish = {.cluster = arguments->operands[0],
+                                   .profile = "cluster-admin",
+                                   .name = name ? name : "kubernetes-admin",
+                                   .lifetime_seconds = option_seconds(arguments, OPTION_LIFETIME, 0),
+                                   .path = arguments->values[OPTION_KUBECONFIG]};
+    return user_kubeconfig(&session, &wish, f);
 }

@@ -115,7 +115,7 @@ static void values_cases(struct bytes *out, enum shell shell, const struct profi
     bytes_append_text(out, ") return ;; # nothing that could be offered\n");
 }
 
-static void options_of(struct bytes *out, enum shell shell, uint32_t options)
+static void options_of(struct bytes *out, enum shell shell, uint64_t options)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &option_rows[i];

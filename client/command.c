@@ -54,10 +54,10 @@ static enum err command_unknown(const struct command *commands, char **words, in
 struct option_list {
     struct option rows[OPTION_COUNT + 1];
     char letters[2 * OPTION_COUNT + 2];
-    uint32_t known;
+    uint64_t known;
 };
 
-static void option_list_make(uint32_t known, struct option_list *ret_list)
+static void option_list_make(uint64_t known, struct option_list *ret_list)
 {
     *ret_list = (struct option_list){.letters = ":", .known = known};
     size_t count = 0, letters = 1;
@@ -74,7 +74,7 @@ static void option_list_make(uint32_t known, struct option_list *ret_list)
     }
 }
 
-static enum err option_unknown(uint32_t known, const char *given, struct fault *f)
+static enum err option_unknown(uint64_t known, const char *given, struct fault *f)
 {
     char word[48];
     snprintf(word, sizeof word, "%.*s", (int)strcspn(given, "="), given); /* a value might be a secret */
@@ -169,15 +169,24 @@ size_t option_number(const struct arguments *arguments, enum option_name option,
     return value && number_read(value, &number) ? number : standard;
 }
 
+/* One more of an option that may be given several times. */
+static enum err value_add(size_t option, const char *value, const char **values, size_t *count, size_t max,
+                          struct fault *f)
+{
+    if (*count == max)
+        return fault_set(f, CODE_USAGE, "more than %zu --%s", max, option_rows[option].name);
+    values[(*count)++] = value;
+    return OK;
+}
+
 static enum err option_store(struct arguments *arguments, size_t option, const char *value, struct fault *f)
 {
     arguments->values[option] = value ? value : "";
     TRY(value_check(&option_rows[option], arguments->values[option], f));
-    if (option != OPTION_PROFILE)
-        return OK;
-    if (arguments->profiles_count == PROFILES_MAX)
-        return fault_set(f, CODE_USAGE, "more than %d --profile", PROFILES_MAX);
-    arguments->profiles[arguments->profiles_count++] = value;
+    if (option == OPTION_PROFILE)
+        return value_add(option, value, arguments->profiles, &arguments->profiles_count, PROFILES_MAX, f);
+    if (option == OPTION_GROUP)
+        return value_add(option, value, arguments->groups, &arguments->groups_count, ORGANIZATIONS_MAX, f);
     return OK;
 }
 
@@ -259,7 +268,7 @@ static enum err leading_count(int argc, char **argv, int *ret_count, struct faul
         const struct option_row *row = option_of(argv[i]);
         const char letter[] = {'-', argv[i][1], '\0'};
         if (!row) /* whether a value follows cannot be known, and it may be a secret */
-            return option_unknown(UINT32_MAX, argv[i][1] == '-' ? argv[i] : letter, f);
+            return option_unknown(UINT64_MAX, argv[i][1] == '-' ? argv[i] : letter, f);
         i += value_follows(argv[i], row) ? 2 : 1;
     }
     if (i >= argc)

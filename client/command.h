@@ -22,9 +22,11 @@ enum option_name {
     OPTION_FILE,
     OPTION_GENERATE_MISSING,
     OPTION_FORCE,
+    OPTION_GROUP,
     OPTION_HELP,
     OPTION_KEY,
     OPTION_KEY_ALGORITHM,
+    OPTION_KUBECONFIG,
     OPTION_LIFETIME,
     OPTION_LIMIT,
     OPTION_NODE,
@@ -42,6 +44,7 @@ enum option_name {
     OPTION_TIMEOUT,
     OPTION_TOKEN_FILE,
     OPTION_TTL,
+    OPTION_USER,
     OPTION_COUNT
 };
 
@@ -58,11 +61,12 @@ struct option_row {
 
 extern const struct option_row option_rows[OPTION_COUNT];
 
-#define OPTION_BIT(name) (UINT32_C(1) << OPTION_##name)
+_Static_assert(OPTION_COUNT <= 64, "each option has a bit of its own");
+#define OPTION_BIT(name) (UINT64_C(1) << OPTION_##name)
 
-static inline bool option_listed(uint32_t bits, size_t option)
+static inline bool option_listed(uint64_t bits, size_t option)
 {
-    return bits & UINT32_C(1) << option;
+    return bits & UINT64_C(1) << option;
 }
 
 /* What every command that talks to the service takes. */
@@ -77,13 +81,15 @@ struct arguments {
     const char *values[OPTION_COUNT];   /* the last one given; NULL when absent; "" for an option without a value */
     const char *profiles[PROFILES_MAX]; /* --profile, all of them */
     size_t profiles_count;
+    const char *groups[ORGANIZATIONS_MAX]; /* --group, all of them */
+    size_t groups_count;
 };
 
 struct command {
     const char *name;     /* one or two words; NULL ends a table */
     const char *operands; /* for the help text; "" when there are none */
     size_t operands_min, operands_max;
-    uint32_t options, required; /* bits; --help is always there */
+    uint64_t options, required; /* bits; --help is always there */
     const char *summary;
     const char *details; /* paragraphs and examples, each line ended */
     enum err (*run)(const struct arguments *arguments, struct fault *f);

@@ -44,6 +44,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .kind = VALUE_FILE},
     [OPTION_GENERATE_MISSING] = {.name = "generate-missing", .help = "make a new CA for each that is not there"},
     [OPTION_FORCE] = {.name = "force", .help = "replace files that ensign did not put there"},
+    [OPTION_GROUP] = {.name = "group", .argument = "NAME", .help = "a group of the user; may be given again"},
     [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
     [OPTION_KEY] = {.name = "key",
                     .argument = "FILE",
@@ -53,9 +54,13 @@ const struct option_row option_rows[OPTION_COUNT] = {
                               .argument = "NAME",
                               .help = "of a new key [ecdsa-p256]",
                               .words = key_words},
+    [OPTION_KUBECONFIG] = {.name = "kubeconfig",
+                           .argument = "FILE",
+                           .help = "the kubeconfig to write",
+                           .kind = VALUE_FILE},
     [OPTION_LIFETIME] = {.name = "lifetime",
                          .argument = "TIME",
-                         .help = "how long it is valid, at most 8760h [2160h]",
+                         .help = "how long it is valid, at most 8760h [2160h; of users 720h]",
                          .kind = VALUE_TIME},
     [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
     [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
@@ -106,6 +111,9 @@ const struct option_row option_rows[OPTION_COUNT] = {
                     .argument = "TIME",
                     .help = "how long the token may be used, 1m to 7d [1h]",
                     .kind = VALUE_TIME},
+    [OPTION_USER] = {.name = "user",
+                     .argument = "NAME",
+                     .help = "the name of the user; of the kubeconfig [kubernetes-admin]"},
 };
 
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
@@ -149,6 +157,15 @@ const struct command commands[] = {
      "  ensign cluster certificates vagrant --state missing\n"
      "  ensign cluster certificates vagrant --node masterone --threshold 60d -o wide\n",
      cluster_certificates},
+    {"cluster kubeconfig", "CLUSTER", 1, 1,
+     OPTIONS_SERVICE | OPTION_BIT(USER) | OPTION_BIT(LIFETIME) | OPTION_BIT(KUBECONFIG), OPTION_BIT(KUBECONFIG),
+     "get a kubeconfig of the cluster's administrator",
+     "For your own machine: kubeadm's group of administrators, who may do everything in the cluster.\n"
+     "With --user NAME, the cluster's own audit log tells who it was. Only an admin of the service gets\n"
+     "it. Run again with the same file it leaves alone what has more than a third of its life left.\n\n"
+     "  ensign cluster kubeconfig vagrant --kubeconfig ~/.kube/vagrant\n"
+     "  ensign cluster kubeconfig vagrant --user alice --lifetime 8h --kubeconfig alice.kubeconfig\n",
+     cluster_kubeconfig},
     {"token create", "", 0, 0,
      OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(TTL) | OPTION_BIT(OUT),
      OPTION_BIT(CLUSTER) | OPTION_BIT(NODE), "make a join token for a node",
@@ -192,7 +209,7 @@ const struct command commands[] = {
      certificate_show},
     {"certificate request", "", 0, 0,
      READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(PROFILE) | OPTION_BIT(NODE) | OPTION_BIT(CSR) | OPTION_BIT(KEY) |
-         OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(DRY_RUN) | OPTION_BIT(OUT),
+         OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(DRY_RUN) | OPTION_BIT(OUT) | OPTION_BIT(USER) | OPTION_BIT(GROUP),
      OPTION_BIT(CLUSTER) | OPTION_BIT(PROFILE), "ask for one certificate",
      "Sends a certification request, or makes one with --key FILE (a new key of --key-algorithm when\n"
      "there is no such file), and writes the certificate to standard output or --out FILE. --dry-run shows what would\n"
@@ -200,7 +217,8 @@ const struct command commands[] = {
      "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr\n"
      "  ensign certificate request --cluster vagrant --profile apiserver-etcd-client --node cpone \\\n"
      "      --key client.key --key-algorithm rsa-3072 --out client.crt\n"
-     "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr --dry-run\n",
+     "  ensign certificate request --cluster vagrant --profile etcd-member --node etcdone --csr etcd.csr --dry-run\n"
+     "  ensign certificate request --cluster vagrant --profile user --user jane --group manager --csr jane.csr\n",
      certificate_request},
     {"certificate check-expiration", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(THRESHOLD), 0,
      "show what expires, as kubeadm does, for whole clusters",
@@ -254,6 +272,19 @@ const struct command commands[] = {
      "more, and this fails.\n\n"
      "  ensign audit checkpoint\n",
      audit_checkpoint},
+    {"user create", "NAME", 1, 1,
+     OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(GROUP) | OPTION_BIT(LIFETIME) | OPTION_BIT(KUBECONFIG),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(KUBECONFIG), "make a kubeconfig for a user of a cluster",
+     "Makes a key here, fetches a certificate with this name and these groups, and writes both into a\n"
+     "kubeconfig of mode 0600. What the user may do, bindings of RBAC to the name or to the groups say;\n"
+     "the groups must stand in the cluster file (users: {groups: [manager]}). Kubernetes cannot take a\n"
+     "certificate back before it expires: 720h, or what --lifetime says, up to 8760h. Run again with the\n"
+     "same file it completes what was interrupted, leaves alone what has more than a third of its life\n"
+     "left, and never replaces another user's file.\n\n"
+     "  ensign user create jane --cluster vagrant --group manager --kubeconfig jane.kubeconfig\n"
+     "  kubectl create clusterrolebinding managers --clusterrole=view --group=manager\n"
+     "  kubectl --kubeconfig jane.kubeconfig get pods\n",
+     user_create},
     {"audit verify", "", 0, 0, READ_OPTIONS, 0, "prove that the audit log was not changed",
      "Downloads the log, recomputes its tree, and checks it against the signed checkpoint, against the\n"
      "checkpoint of the last run ($XDG_STATE_HOME/ensign/checkpoints) and against the list of\n"

@@ -7,7 +7,7 @@
 typedef enum err command_run(const struct arguments *arguments, struct fault *f);
 
 command_run clock_show, clock_acknowledge;
-command_run cluster_adopt, cluster_create, cluster_list, cluster_show, cluster_certificates;
+command_run cluster_adopt, cluster_create, cluster_list, cluster_show, cluster_certificates, cluster_kubeconfig;
 command_run restore_show, restore_acknowledge;
 command_run tokens_create, tokens_list, tokens_revoke;
 command_run enroll;
@@ -15,6 +15,7 @@ command_run certificate_list, certificate_show, certificate_request, certificate
 command_run ca_show, ca_bundle, ca_import, ca_reissue;
 command_run identity_create;
 command_run audit_verify, audit_checkpoint;
+command_run user_create;
 command_run whoami;
 command_run completion_run, help_run, version_run;
 

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ca/base/encode.h"
@@ -106,6 +107,15 @@ bool issued_by_service(const struct profile *profile)
     return strcmp(profile->issuer, AUTHORITY_SERVICE) == 0;
 }
 
+void profile_with_groups(const struct profile *profile, const char *const *groups, size_t groups_count,
+                         struct profile *ret_profile)
+{
+    struct distinguished_name *subject = &ret_profile->subject;
+    *ret_profile = *profile;
+    for (size_t i = 0; i < groups_count && subject->organizations_count < ORGANIZATIONS_MAX; i++)
+        snprintf(subject->organizations[subject->organizations_count++], ATTRIBUTE_MAX + 1, "%s", groups[i]);
+}
+
 static void check_issuer(const struct certificate *leaf, const struct certificate *issuer,
                          const struct expectation *expectation, struct fault *f)
 {
@@ -137,6 +147,11 @@ static enum err chain_read(const struct issued *issued, const struct certificate
     return OK;
 }
 
+enum err bundle_next(struct span *bundle, struct certificate *ret_ca, struct fault *f)
+{
+    return certificate_next(bundle, certificate_parse_authority, ret_ca, f);
+}
+
 static void check_bundle(const struct issued *issued, const struct certificate *issuer, struct fault *f)
 {
     struct span rest = bytes_span(&issued->bundle);
@@ -144,7 +159,7 @@ static void check_bundle(const struct issued *issued, const struct certificate *
     for (;;) {
         AUTO(certificate) ca = {0};
         struct fault why = {0};
-        enum err err = certificate_next(&rest, certificate_parse_authority, &ca, &why);
+        enum err err = bundle_next(&rest, &ca, &why);
         if (err == ERR_ABSENT)
             break;
         if (err != OK) {

@@ -16,12 +16,16 @@ void issued_cleanup(struct issued *issued);
 /* From a certificate object of the API. */
 MUST_USE enum err issued_read(const struct document *answer, struct issued *ret_issued, struct fault *f);
 
+/* The profile as a user in these groups gets it: its subject has them. Borrows from profile. */
+void profile_with_groups(const struct profile *profile, const char *const *groups, size_t groups_count,
+                         struct profile *ret_profile);
+
 /* Whether certificates of this profile come from the service's own CA, which is the pinned one. */
 bool issued_by_service(const struct profile *profile);
 
 struct expectation {
     const struct profile *profile;
-    const char *name;   /* of the node or identity, for profiles that take the common name from it */
+    const char *name;   /* of the node, identity or user, for profiles that take the common name from it */
     struct span spki;   /* our public key */
     const uint8_t *pin; /* SHA-256 of the SubjectPublicKeyInfo of the service's CA */
     int64_t now;
@@ -38,5 +42,8 @@ struct issued_facts {
  * CODE_UNTRUSTED with all reasons, or what the parser says. */
 MUST_USE enum err issued_check(const struct issued *issued, const struct expectation *expectation,
                                struct issued_facts *ret_facts, struct fault *f);
+
+/* The next CA certificate of a bundle, which is moved behind it; ERR_ABSENT when there is none. */
+MUST_USE enum err bundle_next(struct span *bundle, struct certificate *ret_ca, struct fault *f);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "ca/base/encode.h"
 #include "ca/base/json_text.h"
+#include "client/files.h"
 
 /* A JSON string is a YAML 1.2 flow scalar, too: names like "yes" or "system:node:x" need no thought. */
 static void text_line(struct bytes *out, const char *key, const char *text)
@@ -72,4 +73,62 @@ enum err kubeconfig_write(const struct kubeconfig *kubeconfig, struct bytes *ret
     file_line(&out, kubeconfig, "client-certificate", kubeconfig->certificate);
     file_line(&out, kubeconfig, "client-key", kubeconfig->key);
     return bytes_give(&out, ret_text, f);
+}
+
+/* ---- reading ---- */
+
+/* The one item of a list of the root, and what it has in a member. */
+struct entry {
+    struct node list, item, content;
+    const char *name;
+};
+
+static void entry_read(const struct node *root, const char *list, const char *member, struct entry *entry)
+{
+    entry->list = node_get(root, list);
+    if (node_count(&entry->list, NODE_REQUIRED, 1) != 1)
+        node_error(&entry->list, "one is expected here");
+    entry->item = node_at(&entry->list, 0);
+    entry->content = node_get(&entry->item, member);
+    struct node name = node_get(&entry->item, "name");
+    node_string(&name, NODE_REQUIRED, &entry->name);
+}
+
+static void data_read(const struct node *object, const char *key, struct bytes *ret_data)
+{
+    struct node node = node_get(object, key);
+    struct fault why = {0};
+    const char *text;
+    if (node_string(&node, NODE_REQUIRED, &text) && base64_decode(span_text(text), ret_data, &why) != OK)
+        node_error(&node, "%s", why.text);
+}
+
+enum err kubeconfig_read(struct span text, struct kubeconfig_content *ret_content, struct fault *f)
+{
+    AUTO(kubeconfig_content) content = {0};
+    TRY(document_parse(text, "kubeconfig", &content.document, f));
+    struct node root = document_root(content.document, f);
+    struct entry cluster = {0}, context = {0}, user = {0};
+    entry_read(&root, "clusters", "cluster", &cluster);
+    entry_read(&root, "contexts", "context", &context);
+    entry_read(&root, "users", "user", &user);
+    struct node server = node_get(&cluster.content, "server");
+    node_string(&server, NODE_REQUIRED, &content.server);
+    data_read(&cluster.content, "certificate-authority-data", &content.bundle);
+    data_read(&user.content, "client-certificate-data", &content.certificate);
+    data_read(&user.content, "client-key-data", &content.key);
+    TRY(fault_if_reasons(f, CODE_INVALID, "this is not a kubeconfig of one user with everything embedded"));
+    content.cluster = cluster.name;
+    content.user = user.name;
+    *ret_content = content;
+    content = (struct kubeconfig_content){0};
+    return OK;
+}
+
+void kubeconfig_content_cleanup(struct kubeconfig_content *content)
+{
+    document_free(content->document);
+    bytes_free(&content->bundle);
+    bytes_free(&content->certificate);
+    secret_cleanup(&content->key);
 }

@@ -3,7 +3,7 @@
 #ifndef ENSIGN_CLIENT_KUBECONFIG_H
 #define ENSIGN_CLIENT_KUBECONFIG_H
 
-#include "ca/base/span.h"
+#include "ca/base/document.h"
 
 struct kubeconfig {
     const char *server;  /* "https://192.168.29.81:6443" */
@@ -16,5 +16,16 @@ struct kubeconfig {
 
 /* YAML. It holds the key unless by_file: wipe it. ERR_INPUT a name, URL or path with control characters; ERR_NOMEM. */
 MUST_USE enum err kubeconfig_write(const struct kubeconfig *kubeconfig, struct bytes *ret_text, struct fault *f);
+
+/* What a file holds that kubeconfig_write() wrote with everything embedded. */
+struct kubeconfig_content {
+    struct document *document;
+    const char *server, *cluster, *user; /* borrowed from it */
+    struct bytes bundle, certificate, key;
+};
+
+/* ERR_INPUT for every other file, as one of several users. */
+MUST_USE enum err kubeconfig_read(struct span text, struct kubeconfig_content *ret_content, struct fault *f);
+void kubeconfig_content_cleanup(struct kubeconfig_content *content); /* wipes the key */
 
 #endif

@@ -78,7 +78,7 @@ static void option_name(const char *macro, const struct option_row *row)
 static void command_options(const struct command *command)
 {
     puts(".Pp\nOptions:");
-    for (size_t i = 0, left = (size_t)__builtin_popcount(command->options); i < OPTION_COUNT; i++)
+    for (size_t i = 0, left = (size_t)__builtin_popcountll(command->options); i < OPTION_COUNT; i++)
         if (option_listed(command->options, i))
             printf(".Fl \\-%s%s%s\n", option_rows[i].name, option_listed(command->required, i) ? " Pq required" : "",
                    --left ? " ," : "");

@@ -1,11 +1,11 @@
 #include "client/session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "ca/base/encode.h"
 #include "ca/x509/certificate.h"
 #include "client/text.h"
-#include "policies/cluster.h"
 
 enum { TIMEOUT_SECONDS = 30 };
 
@@ -47,6 +47,23 @@ enum err session_bundle(struct session *session, const char *cluster, const char
     bytes_append_text(&path, "/bundle");
     TRY(bytes_check(&path, f));
     return api_text(session->api, bytes_text(&path), ret_bundle, f);
+}
+
+enum err session_cluster(struct session *session, const char *name, struct cluster *ret_cluster, struct fault *f)
+{
+    AUTO(bytes) path = {0};
+    CLEANUP(document_auto) struct document *answer = NULL;
+    CLEANUP(document_auto) struct document *document = NULL;
+    cluster_path(&path, name, "");
+    TRY(bytes_check(&path, f));
+    TRY(api_json(session->api, "GET", bytes_text(&path), NULL, &answer, f));
+    char *text = json_dumps(json_object_get(document_json(answer), "document"), JSON_COMPACT);
+    if (!text)
+        return fault_set(f, CODE_UNTRUSTED, "the service's answer has no cluster in it");
+    enum err err = document_parse_json(span_text(text), &document, f);
+    free(text);
+    TRY(err);
+    return cluster_read(document, ret_cluster, f);
 }
 
 enum err session_show(struct session *session, const char *path, const struct output *output, struct fault *f)

@@ -5,6 +5,7 @@
 #include "client/api.h"
 #include "client/command.h"
 #include "client/output.h"
+#include "policies/cluster.h"
 
 struct session {
     struct context context;
@@ -22,6 +23,10 @@ MUST_USE enum err session_pin(struct session *session, uint8_t ret_pin[SHA256_SI
 /* The CA certificates of an authority, PEM. */
 MUST_USE enum err session_bundle(struct session *session, const char *cluster, const char *authority,
                                  struct bytes *ret_bundle, struct fault *f);
+
+/* The inventory as the service has it. */
+MUST_USE enum err session_cluster(struct session *session, const char *name, struct cluster *ret_cluster,
+                                  struct fault *f);
 
 /* GET, and the answer as the output asks for it. */
 MUST_USE enum err session_show(struct session *session, const char *path, const struct output *output, struct fault *f);

@@ -35,3 +35,12 @@ void json_cleanup(json_t **json)
 {
     json_decref(*json);
 }
+
+bool json_add_texts(json_t *object, const char *key, const char *const *texts, size_t count)
+{
+    CLEANUP(json_cleanup) json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(list, json_string(texts[i])) != 0)
+            return false;
+    return object && (count == 0 || json_object_set(object, key, list) == 0);
+}

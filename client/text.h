@@ -15,6 +15,9 @@ void query_append(struct bytes *path, const char *name, const char *value);
 
 /* What others wrote, on one line for a terminal: control characters become '?'. */
 void printable(char *text);
+/* Adds a list of these texts to the object, nothing when there are none. False when one of them is not UTF-8 or memory
+ * ran out, or when object is NULL. */
+bool json_add_texts(json_t *object, const char *key, const char *const *texts, size_t count);
 void json_cleanup(json_t **json); /* for CLEANUP() */
 
 #endif

@@ -8,7 +8,7 @@ from lib import audit
 from lib.service import Client
 from lib.world import Case, Token, issue
 
-PROFILES = [*hostile.NODE_PROFILES, 'service', 'identity']
+PROFILES = [*hostile.NODE_PROFILES, 'service', 'identity', 'user', 'cluster-admin']
 NODES = ('etcdone', 'etcdtwo', 'masterone')
 
 
@@ -50,7 +50,7 @@ class Callers(Case):
         operator = self.world.identity_client('operator')
         self.refused(operator, 'POST', '/v1/identities', 403, 'forbidden',
                      {'name': 'eve', 'role': 'admin', 'csr': der.request(Key())})
-        for profile in ('service', 'identity'):
+        for profile in ('service', 'identity', 'cluster-admin'):
             self.not_issued(operator, der.request(Key()), 403, 'policy_denied', profile)
         self.issued(operator, der.request(Key()), node='etcdone')
 

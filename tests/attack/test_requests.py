@@ -59,7 +59,7 @@ class Requests(Case):
 
     def test_A2_other_profiles(self):
         """An etcd member is no client of the API server, nor the service itself."""
-        for profile in ('apiserver-etcd-client', 'service', 'identity'):
+        for profile in ('apiserver-etcd-client', 'service', 'identity', 'user', 'cluster-admin'):
             with self.subTest(profile):
                 self.denied(der.request(Key()), profile)
         self.assertIn(('certificate vagrant apiserver-etcd-client etcdone', 'policy_denied'),

@@ -39,6 +39,9 @@ MATRIX = [
     ('POST', '/v1/clusters/vagrant/certificates', 'own_csr', (401, 201, 403, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/vagrant/certificates', 'other_csr', (401, 403, 403, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/other/certificates', 'own_csr', (401, 404, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/other/certificates', 'user', (401, 404, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'user', (401, 403, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'cluster_admin', (401, 403, 403, 403, 403, 201, 201)),
     ('POST', '/v1/identities', 'identity', (401, 403, 403, 403, 403, 201, 201)),
     ('GET', '/v1/certificates', None, (401, 403, 200, 200, 200, 200, 200)),
     ('GET', '/v1/certificates?cluster=vagrant&node=etcdone', None, (401, 403, 200, 200, 200, 200, 200)),
@@ -126,6 +129,8 @@ class Roles(Case):
             return {'entries': 7}
         if kind == 'identity':
             return {'name': 'somebody', 'role': 'auditor', 'csr': der.request(Key())}
+        if kind in ('user', 'cluster_admin'):
+            return {'profile': kind.replace('_', '-'), 'user': 'jane', 'csr': der.request(Key())}
         if kind:
             node = {'own_csr': 'etcdone', 'other_csr': 'etcdtwo'}[kind]
             return {'profile': 'etcd-member', 'node': node, 'csr': der.request(Key())}

@@ -18,7 +18,8 @@ static const struct command table[] = {
     {"token revoke", "ID", 1, 1, OPTIONS_SERVICE | OPTION_BIT(OUTPUT), 0, "revoke", "", run_nothing},
     {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUTPUT), 0, "enrol", "", run_nothing},
     {"list", "", 0, 0,
-     OPTION_BIT(STATE) | OPTION_BIT(LIMIT) | OPTION_BIT(ROLE) | OPTION_BIT(KEY_ALGORITHM) | OPTION_BIT(EXPIRING_WITHIN),
+     OPTION_BIT(STATE) | OPTION_BIT(LIMIT) | OPTION_BIT(ROLE) | OPTION_BIT(KEY_ALGORITHM) |
+         OPTION_BIT(EXPIRING_WITHIN) | OPTION_BIT(GROUP),
      0, "list", "", run_nothing},
     {0},
 };
@@ -112,6 +113,37 @@ static void test_taken(void **state)
     assert_null(arguments.values[OPTION_CONTEXT]);
 }
 
+static void test_groups(void **state)
+{
+    (void)state;
+    const char *words[] = {"list", "--group", "manager", "--group=developers", NULL};
+    struct fault f = {0};
+    struct arguments arguments;
+    assert_int_equal(parse(words, &arguments, &f), OK);
+    assert_int_equal(arguments.groups_count, 2);
+    assert_string_equal(arguments.groups[0], "manager");
+    assert_string_equal(arguments.groups[1], "developers");
+    assert_int_equal(arguments.profiles_count, 0);
+    const char *many[WORDS_MAX] = {"list"};
+    for (size_t i = 0; i < ORGANIZATIONS_MAX + 1; i++)
+        many[1 + i] = "--group=a";
+    assert_int_equal(parse(many, &arguments, &f), ERR_INPUT);
+    assert_string_equal(f.text, "more than 8 --group");
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "b"}, *const bad[] = {"a", "\xff"};
+    CLEANUP(json_cleanup) json_t *object = json_object();
+    assert_true(json_add_texts(object, "none", NULL, 0));
+    assert_false(json_add_texts(object, "bad", bad, 2));
+    assert_int_equal(json_object_size(object), 0);
+    assert_true(json_add_texts(object, "good", good, 2));
+    assert_string_equal(json_string_value(json_array_get(json_object_get(object, "good"), 1)), "b");
+    assert_false(json_add_texts(NULL, "good", good, 2));
+}
+
 /* As people know it from kubectl. */
 static void test_options_before_the_command(void **state)
 {
@@ -202,6 +234,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_texts),
         cmocka_unit_test(test_options_before_the_command),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_help_needs_nothing),
