@@ -74,7 +74,9 @@ static enum err places_read(struct material *material, struct fault *f)
     return OK;
 }
 
-static enum err certificate_read(json_t *item, struct coverage_certificate *certificate, struct fault *f)
+/* Users of a cluster are no places of it: their certificates are for as long as each of them is wanted. */
+static enum err certificate_read(json_t *item, struct coverage_certificate *certificate, bool *ret_taken,
+                                 struct fault *f)
 {
     const json_t *node = NULL, *identity = NULL, *signed_by = NULL;
     const char *not_after = "", *state = "";
@@ -91,6 +93,7 @@ static enum err certificate_read(json_t *item, struct coverage_certificate *cert
     read.signed_by = json_string_value(signed_by);
     read.sequence = sequence;
     read.revoked = strcmp(state, "revoked") == 0;
+    *ret_taken = json_is_string(node) || strcmp(read.authority, AUTHORITY_SERVICE) == 0;
     *certificate = read;
     return OK;
 }
@@ -104,8 +107,11 @@ static enum err certificates_read(struct material *material, struct fault *f)
         return fault_no_memory(f);
     size_t *count = &material->question.certificates_count;
     for (size_t list = 0; list < ARRAY_SIZE(lists); list++)
-        for (size_t i = 0; i < json_array_size(lists[list]); i++)
-            TRY(certificate_read(json_array_get(lists[list], i), &material->certificates[(*count)++], f));
+        for (size_t i = 0; i < json_array_size(lists[list]); i++) {
+            bool taken = false;
+            TRY(certificate_read(json_array_get(lists[list], i), &material->certificates[*count], &taken, f));
+            *count += taken;
+        }
     material->question.certificates = material->certificates;
     return OK;
 }

@@ -134,6 +134,12 @@ class Users(Case):
                          [('certificate.issued', 'rbac', 'lea', ['manager'])])
         self.service.ensign('audit', 'verify')
 
+    def test_user_is_nothing_extra_on_the_nodes(self):
+        self.user('--lifetime', '2h')
+        self.assertIn('user', {item['profile'] for item in audit.certificates(self.admin).values()})
+        rows = json.loads(self.service.ensign('cluster', 'certificates', 'rbac', '-o', 'json').stdout)['items']
+        self.assertEqual({row['state'] for row in rows}, {'missing'})
+
     def test_lifetime_and_no_group(self):
         self.user('--lifetime', '2h', name='bob@example.com')
         written = Kubeconfig(self.file)
