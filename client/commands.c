@@ -266,12 +266,6 @@ const struct command commands[] = {
      "  ensign identity create alice --role operator --out alice.context\n"
      "  ensign identity create backup --role auditor --lifetime 8760h\n",
      identity_create},
-    {"audit checkpoint", "", 0, 0, OPTIONS_SERVICE, 0, "fetch the signed checkpoint of the audit log",
-     "Prints it (C2SP tlog-checkpoint), its signature checked. The one that `ensign audit verify` has\n"
-     "remembered is shown to the service: when its log does not have it, the service issues nothing any\n"
-     "more, and this fails.\n\n"
-     "  ensign audit checkpoint\n",
-     audit_checkpoint},
     {"user create", "NAME", 1, 1,
      OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(GROUP) | OPTION_BIT(LIFETIME) | OPTION_BIT(KUBECONFIG),
      OPTION_BIT(CLUSTER) | OPTION_BIT(KUBECONFIG), "make a kubeconfig for a user of a cluster",
@@ -285,6 +279,12 @@ const struct command commands[] = {
      "  kubectl create clusterrolebinding managers --clusterrole=view --group=manager\n"
      "  kubectl --kubeconfig jane.kubeconfig get pods\n",
      user_create},
+    {"audit checkpoint", "", 0, 0, OPTIONS_SERVICE, 0, "fetch the signed checkpoint of the audit log",
+     "Prints it (C2SP tlog-checkpoint), its signature checked. The one that `ensign audit verify` has\n"
+     "remembered is shown to the service: when its log does not have it, the service issues nothing any\n"
+     "more, and this fails.\n\n"
+     "  ensign audit checkpoint\n",
+     audit_checkpoint},
     {"audit verify", "", 0, 0, READ_OPTIONS, 0, "prove that the audit log was not changed",
      "Downloads the log, recomputes its tree, and checks it against the signed checkpoint, against the\n"
      "checkpoint of the last run ($XDG_STATE_HOME/ensign/checkpoints) and against the list of\n"
