@@ -162,7 +162,7 @@ void residual_text(int64_t seconds, char ret_text[RESIDUAL_TEXT_SIZE])
     static const struct {
         int64_t seconds;
         char letter;
-    } units[] = {{365 * 86400, 'y'}, {86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+    } units[] = {{INT64_C(365) * 86400, 'y'}, {86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
     size_t i = 0;
     while (i + 1 < ARRAY_SIZE(units) && seconds < units[i].seconds)
         i++;

@@ -239,12 +239,14 @@ class Secrets(Case):
         """While it waits for an answer that does not come."""
         with socket.create_server(('127.0.0.1', 0)) as silent:
             client = subprocess.Popen([ENSIGN, 'whoami', '--server', f'https://127.0.0.1:{silent.getsockname()[1]}',
-                                       '--context', self.world.service.context_file], stderr=subprocess.DEVNULL)
+                                       '--context', self.world.service.context_file], stderr=subprocess.PIPE)
             silent.settimeout(30)
             silent.accept()
             self.no_limit_is_enough(client.pid)
             status = os.waitpid(client.pid, 0)[1]
-            self.assertEqual((os.WTERMSIG(status), os.WCOREDUMP(status)), (signal.SIGSEGV, False))
+            said = client.stderr.read()
+            client.stderr.close()
+            self.assertEqual((os.WTERMSIG(status), os.WCOREDUMP(status)), (signal.SIGSEGV, False), said)
 
 
 class Passphrase(unittest.TestCase):
