@@ -10,6 +10,7 @@
 #include "ca/base/encode.h"
 #include "ca/ledger.h"
 #include "ca/meta.h"
+#include "ca/shared_key.h"
 
 static const char index_kinds[] = "cpe"; /* of those that have every certificate (ca/index.h) */
 
@@ -181,6 +182,24 @@ static bool cluster_visit(void *context, struct span key, struct span row)
     return verify->err == OK;
 }
 
+static bool sealing_key_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    AUTO(sealing_key) record = {0};
+    verify->err = sealing_key_unpack(row, &record, verify->fault);
+    return verify->err == OK;
+}
+
+static bool shared_key_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    AUTO(shared_key) record = {0};
+    verify->err = shared_key_unpack(row, &record, verify->fault);
+    return verify->err == OK;
+}
+
 static bool index_visit(void *context, struct span key, struct span row)
 {
     (void)row;
@@ -239,8 +258,8 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
     static const struct {
         char letter;
         store_visit *visit;
-    } parts[] = {
-        {'s', certificate_visit}, {'t', token_visit}, {'a', authority_visit}, {'c', cluster_visit}, {'x', index_visit}};
+    } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit}, {'c', cluster_visit},
+                 {'n', sealing_key_visit}, {'k', shared_key_visit}, {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;
     TRY(store_verify(store, &rows, f));

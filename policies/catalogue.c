@@ -135,6 +135,16 @@ bool catalogue_path_taken(const char *path, enum cluster_path which)
     return false;
 }
 
+bool catalogue_shares(const struct cluster *cluster, const char *name)
+{
+    const unsigned conditions = conditions_of(cluster, cluster_first_control_plane(cluster));
+    for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
+        if (layouts[i].kind == CATALOGUE_KEY_PAIR && strcmp(layouts[i].name, name) == 0 &&
+            layout_applies(&layouts[i], cluster_first_control_plane(cluster), conditions))
+            return true;
+    return false;
+}
+
 enum key_algorithm catalogue_algorithm(const struct cluster *cluster, const struct profile *profile)
 {
     if (profile->keys & (1u << cluster->certificate_algorithm))

@@ -65,6 +65,9 @@ bool catalogue_expects(const struct cluster *cluster, const struct node_entry *n
 /* Whether another file than this one lies there by default. */
 bool catalogue_path_taken(const char *path, enum cluster_path which);
 
+/* Whether the control planes of the cluster share a key pair of this name, "sa". */
+bool catalogue_shares(const struct cluster *cluster, const char *name);
+
 /* The kind of key that the cluster wants where the profile allows it, else the first that it does. */
 enum key_algorithm catalogue_algorithm(const struct cluster *cluster, const struct profile *profile);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/base/encode.h"
 #include "policies/catalogue.h"
 #include "policies/inventory.h"
 #include "policies/users.h"
@@ -291,6 +292,29 @@ static void paths_read(const struct node *root, struct cluster *cluster)
     path_group_read(&paths, "etcdMember", PATH_MEMBER_CA, cluster);
 }
 
+/* ---- recovery ---- */
+
+static void recovery_read(const struct node *root, struct cluster *cluster)
+{
+    static const char *const recovery_keys[] = {"publicKey", NULL};
+    static const uint8_t zero[SEALING_KEY_SIZE];
+    struct node recovery = node_get(root, "recovery");
+    struct node key = node_get(&recovery, "publicKey");
+    const char *text;
+    node_allow(&recovery, recovery_keys);
+    if (!node_present(&recovery) || !node_string(&key, NODE_REQUIRED, &text))
+        return;
+    struct fault why = {0};
+    AUTO(bytes) data = {0};
+    if (base64url_decode(span_text(text), &data, &why) != OK || data.size != SEALING_KEY_SIZE ||
+        memcmp(data.data, zero, sizeof zero) == 0) {
+        node_error(&key, "this is no X25519 public key: `ensign recovery keygen` prints one of 43 characters");
+        return;
+    }
+    memcpy(cluster->recovery_key, data.data, SEALING_KEY_SIZE);
+    cluster->has_recovery = true;
+}
+
 /* ---- the whole ---- */
 
 static void warn(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -374,6 +398,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
                                        "keys",
                                        "lifetimes",
                                        "paths",
+                                       "recovery",
                                        "nodes",
                                        NULL};
     AUTO(cluster) cluster = {0};
@@ -390,6 +415,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     etcd_read(&root, &cluster);
     keys_read(&root, &cluster);
     paths_read(&root, &cluster);
+    recovery_read(&root, &cluster);
     TRY(inventory_read(&nodes, &cluster, f));
     topology_check(&nodes, &cluster);
     TRY(fault_if_reasons(f, CODE_INVALID, "%s is not a valid cluster file", document_name(document)));

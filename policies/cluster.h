@@ -17,6 +17,8 @@
  *     paths:                                   # of an external etcd's files, where they are not the catalogue's
  *       etcdClient: {caFile: /etc/kubernetes/pki/etcd/etcd-ca.crt}   # and certFile, keyFile: of the API servers
  *       etcdMember: {certFile: /etc/etcd/server.pem}                 # and caFile, keyFile: of the members
+ *     recovery: {publicKey: 7mHs…}           # X25519 in base64url, of `ensign recovery keygen`: who has its private
+ *                                            # key can open the keys that the control planes share
  *     nodes:
  *       - name: etcdone                        # exactly the node's Kubernetes name
  *         hostnames: [etcdone.example.com]
@@ -27,8 +29,8 @@
  * multicast or link-local address, nor one of the subnets of pods and services. Its first address is what its API
  * server advertises. The subnet of services has room for ten, as kubeadm wants it; the name of a node that runs a
  * kubelet has at most 52 letters, since its common name begins with "system:node:". controlPlaneEndpoint, networking,
- * apiServer, users, keys, lifetimes have defaults or may be left out where noted in struct cluster. Two or four etcd
- * members draw a warning. Threads: pure; a cluster is read-only once made.
+ * apiServer, users, keys, lifetimes, recovery have defaults or may be left out where noted in struct cluster. Two or
+ * four etcd members draw a warning. Threads: pure; a cluster is read-only once made.
  *
  * A path of `paths` is below /etc/kubernetes/pki or /etc/etcd and ends in .crt, .key or .pem: nodes write there as root
  * what the service tells them, so it must not lead to what somebody runs (/etc/kubernetes/manifests, /etc/cron.d).
@@ -47,6 +49,7 @@ enum {
     CERT_SANS_MAX = 64,
     CLUSTER_PATH_MAX = 255,
     USER_GROUPS_MAX = 64,
+    SEALING_KEY_SIZE = 32, /* X25519 (RFC 7748) */
 };
 
 /* The cluster name of the service's own certificates; a cluster file may not have it. */
@@ -92,6 +95,8 @@ struct cluster {
     enum key_algorithm authority_algorithm;   /* default ecdsa-p256 */
     enum key_algorithm certificate_algorithm; /* what enrolment makes; default ecdsa-p256 */
     int64_t authority_lifetime_seconds;       /* default 87600h */
+    bool has_recovery;                        /* default false */
+    uint8_t recovery_key[SEALING_KEY_SIZE];
     char paths[PATHS_COUNT][CLUSTER_PATH_MAX + 1]; /* empty: where the catalogue has it */
     struct node_entry *nodes;                      /* in the order of the file */
     const struct node_entry **nodes_by_name;

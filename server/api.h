@@ -77,6 +77,8 @@ http_handler api_authority_import, api_authority_reissue, api_import_key_get;
 http_handler api_catalogue_get;
 http_handler api_token_create, api_token_list, api_token_revoke;
 http_handler api_enrolment_get;
+http_handler api_sealing_key_put;
+http_handler api_shared_key_get, api_shared_key_claim, api_shared_key_seal, api_shared_key_acknowledge;
 http_handler api_certificate_issue, api_certificate_list, api_certificate_get;
 http_handler api_identity_create, api_identity_whoami;
 http_handler api_audit_checkpoint, api_audit_entries, api_audit_key, api_audit_witness;

@@ -37,8 +37,13 @@ static json_t *enrolment_json(struct ca *ca, const struct cluster *cluster, cons
     enrolment_add(&ca->profiles, cluster, token, true,
                   &list); /* first: what the node authenticates with from then on */
     enrolment_add(&ca->profiles, cluster, token, false, &list);
-    return json_pack("{ss ss so so ss s{so}}", "cluster", token->cluster, "node", token->node, "document",
-                     json_cluster_document(cluster), "certificates", list, "log_verifier", verifier, "service", "ca",
+    json_t *shared = json_array();
+    const struct node_entry *node = cluster_node(cluster, token->node);
+    if (node && node->roles & ROLE_CONTROL_PLANE && catalogue_shares(cluster, "sa"))
+        json_list_add(&shared, json_string("sa"));
+    return json_pack("{ss ss so so so ss s{so}}", "cluster", token->cluster, "node", token->node, "document",
+                     json_cluster_document(cluster), "certificates", list, "shared_keys", shared, "log_verifier",
+                     verifier, "service", "ca",
                      json_bytes(bytes_span(&service->pem)));
 }
 

@@ -1,4 +1,5 @@
 """Every route with every kind of caller: the table of who may do what."""
+import base64
 import pathlib
 import re
 import time
@@ -36,6 +37,15 @@ MATRIX = [
     ('GET', '/v1/clusters/vagrant/tokens', None, (401, 403, 403, 200, 200, 200, 200)),
     ('DELETE', '/v1/tokens/{revoked}', None, (401, 403, 403, 204, 403, 204, 204)),
     ('GET', '/v1/enrolment', None, (401, 200, 403, 403, 403, 403, 403)),
+    # The node is no control plane.
+    ('PUT', '/v1/clusters/vagrant/sealing-key', 'sealing_key', (401, 403, 403, 403, 403, 403, 403)),
+    ('PUT', '/v1/clusters/other/sealing-key', 'sealing_key', (401, 403, 404, 403, 403, 403, 403)),
+    ('GET', '/v1/clusters/vagrant/shared-keys/sa', None, (401, 403, 403, 403, 200, 200, 200)),
+    ('GET', '/v1/clusters/other/shared-keys/sa', None, (401, 403, 404, 403, 200, 200, 200)),
+    ('GET', '/v1/clusters/vagrant/shared-keys/none', None, (401, 403, 403, 403, 404, 404, 404)),
+    ('PUT', '/v1/clusters/vagrant/shared-keys/sa', 'claim', (401, 403, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/shared-keys/sa/envelopes', 'envelopes', (401, 403, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/shared-keys/sa/acknowledgement', 'held', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/certificates', 'own_csr', (401, 201, 403, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/vagrant/certificates', 'other_csr', (401, 403, 403, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/other/certificates', 'own_csr', (401, 404, 403, 201, 403, 201, 201)),
@@ -65,6 +75,15 @@ MATRIX = [
     ('GET', '/readyz', None, (200,) * 7),
     ('GET', '/openapi.json', None, (200,) * 7),
 ]
+
+# In form, all that keys which control planes share are about.
+SHARED_BODIES = {
+    'sealing_key': {'public_key': 'A' * 42 + 'E', 'signature': 'AAAA'},
+    'claim': {'expected_generation': 0, 'spki': base64.urlsafe_b64encode(Key().spki).decode().rstrip('=')},
+    'envelopes': {'generation': 1, 'envelopes': [{'receiver': 'masterone', 'sealing_key': 'A' * 42 + 'E', 'sealed': 'AAAA',
+                                                  'signature': 'AAAA'}]},
+    'held': {'generation': 1},
+}
 
 CODES = {401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}
 
@@ -127,6 +146,8 @@ class Roles(Case):
             return {'checkpoint': self.world.nobody().get('/v1/audit/checkpoint')[1].decode()}
         if kind == 'entries':
             return {'entries': 7}
+        if kind in SHARED_BODIES:
+            return SHARED_BODIES[kind]
         if kind == 'identity':
             return {'name': 'somebody', 'role': 'auditor', 'csr': der.request(Key())}
         if kind in ('user', 'cluster_admin'):
