@@ -371,6 +371,15 @@ enum err api_delete(struct api *api, const char *path, struct fault *f)
     return send_request(api, "DELETE", path, NULL, &answer, f);
 }
 
+void answer_bytes(const struct node *object, const char *key, struct bytes *ret_data)
+{
+    struct node node = node_get(object, key);
+    struct fault why = {0};
+    const char *text = NULL;
+    if (node_string(&node, NODE_REQUIRED, &text) && base64url_decode(span_text(text), ret_data, &why) != OK)
+        node_error(&node, "%s", why.text);
+}
+
 enum err answer_finish(const char *what, struct fault *f)
 {
     return fault_if_reasons(f, CODE_UNTRUSTED, "the service's answer about %s is not what its API promises", what);

@@ -23,6 +23,8 @@ MUST_USE enum err api_json(struct api *api, const char *method, const char *path
 MUST_USE enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f);
 MUST_USE enum err api_delete(struct api *api, const char *path, struct fault *f);
 
+/* A member that is bytes in base64url. Wrong, or absent: a reason. */
+void answer_bytes(const struct node *object, const char *key, struct bytes *ret_data);
 /* What the reader of an answer returns at its end: CODE_UNTRUSTED when places in it were wrong. */
 MUST_USE enum err answer_finish(const char *what, struct fault *f);
 

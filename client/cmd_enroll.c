@@ -1,20 +1,11 @@
-#include <sys/file.h>
-
 #include "client/commands.h"
 #include "client/enrolment.h"
 #include "client/files.h"
 #include "client/install_node.h"
 #include "client/session.h"
+#include "client/shared_keys.h"
 
 static const char standard_sets[] = "/etc/ensign/node"; /* below the root */
-
-/* Two at the same time would each replace what the other has half done. */
-static enum err folder_lock(int folder, struct fault *f)
-{
-    if (flock(folder, LOCK_EX | LOCK_NB) == 0)
-        return OK;
-    return fault_set(f, CODE_CONFLICT, "another \"ensign enroll\" works in this folder: wait until it is done");
-}
 
 /* Sets that are asked for in a folder of their own, on no other root, are all that is asked for. */
 static bool sets_only(const struct arguments *arguments)
@@ -54,6 +45,22 @@ static enum err node_complete(const struct enrolment *enrolment, const struct ar
     return install_node_write(&node, f);
 }
 
+/* What the control planes share comes with the identity that the node has by now. */
+static enum err enroll_shared_keys(const struct arguments *arguments, const struct enrolment *enrolment,
+                                   struct fault *f)
+{
+    const char *root = arguments->values[OPTION_ROOT] ? arguments->values[OPTION_ROOT] : "/";
+    AUTO(bytes) sets = {0};
+    bytes_appendf(&sets, "%s%s", root, standard_sets);
+    TRY(bytes_check(&sets, f));
+    const char *out = arguments->values[OPTION_OUT] ? arguments->values[OPTION_OUT] : bytes_text(&sets);
+    const struct shared_keys keys = {out, enrolment->folder, sets_only(arguments) ? NULL : root,
+                                     option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
+    for (size_t i = 0; i < enrolment->shared_count; i++)
+        TRY(shared_keys_complete(&keys, enrolment->shared[i], f));
+    return OK;
+}
+
 enum err enroll(const struct arguments *arguments, struct fault *f)
 {
     AUTO(session) session = {0};
@@ -74,5 +81,6 @@ enum err enroll(const struct arguments *arguments, struct fault *f)
     TRY(enrolment_fetch(&enrolment, f));
     TRY(enrolment_check_owner(&enrolment, f));
     TRY(enrolment_choose(&enrolment, arguments->profiles, arguments->profiles_count, f));
-    return sets_only(arguments) ? sets_complete(&enrolment, f) : node_complete(&enrolment, arguments, root, f);
+    TRY(sets_only(arguments) ? sets_complete(&enrolment, f) : node_complete(&enrolment, arguments, root, f));
+    return arguments->profiles_count > 0 ? OK : enroll_shared_keys(arguments, &enrolment, f);
 }

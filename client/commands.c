@@ -8,6 +8,7 @@
 
 static const char *const authority_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", "service-ca", NULL};
 static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
+static const char *const shared_key_words[] = {"sa", NULL};
 static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
 
 const struct option_row option_rows[OPTION_COUNT] = {
@@ -58,11 +59,16 @@ const struct option_row option_rows[OPTION_COUNT] = {
                            .argument = "FILE",
                            .help = "the kubeconfig to write",
                            .kind = VALUE_FILE},
+    [OPTION_KEY_FILE] = {.name = "key-file",
+                         .argument = "FILE",
+                         .help = "the private key of `ensign recovery keygen`, 0600",
+                         .kind = VALUE_FILE},
     [OPTION_LIFETIME] = {.name = "lifetime",
                          .argument = "TIME",
                          .help = "how long it is valid, at most 8760h [2160h; of users 720h]",
                          .kind = VALUE_TIME},
     [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
+    [OPTION_NAME] = {.name = "name", .argument = "NAME", .help = "the shared key", .words = shared_key_words},
     [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
     [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written", .kind = VALUE_FILE},
     [OPTION_OUTPUT] = {.name = "output",
@@ -190,6 +196,8 @@ const struct command commands[] = {
      "Without --profile: all that the node's roles need. Run again it completes what was interrupted,\n"
      "leaves alone what is complete, and says when the cluster's CA is another one now, for which a new\n"
      "token is needed. It also writes a context beside the sets, for later commands on this node.\n\n"
+     "A control plane gets the service accounts' key, too, which is the same on all of them: see\n"
+     "`ensign help shared-key sync`.\n\n"
      "  ensign enroll --server https://ca:8443 --token-file etcdone.token\n"
      "  ensign enroll --server https://ca:8443 --token-file - --root /mnt/image\n"
      "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out sets\n",
@@ -279,6 +287,29 @@ const struct command commands[] = {
      "  kubectl create clusterrolebinding managers --clusterrole=view --group=manager\n"
      "  kubectl --kubeconfig jane.kubeconfig get pods\n",
      user_create},
+    {"shared-key sync", "", 0, 0, OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(TIMEOUT), 0,
+     "take, make or hand on the keys that control planes share",
+     "On a control plane that is enrolled. The first one makes the key; whoever has it seals it for the\n"
+     "others; the service passes on what it cannot open. When nobody has sealed it for this node within\n"
+     "--timeout the exit code is 7, and the message says where to run this command. The key is then in\n"
+     "DIR/shared (--out DIR; /etc/ensign/node) and, with --root, where kubeadm looks.\n\n"
+     "  ensign shared-key sync\n"
+     "  ensign shared-key sync --root / --timeout 5m\n",
+     shared_key_sync},
+    {"shared-key show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NAME), OPTION_BIT(CLUSTER),
+     "show who has a key that control planes share", "  ensign shared-key show --cluster vagrant\n", shared_key_show},
+    {"recovery keygen", "FILE", 1, 1, 0, 0, "make the key that opens what control planes share",
+     "Writes the private key to FILE, which is then kept offline, and prints the public key for the\n"
+     "cluster file: recovery: {publicKey: …}.\n\n"
+     "  ensign recovery keygen recovery.key\n",
+     recovery_keygen},
+    {"recovery open", "", 0, 0,
+     OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(NAME) | OPTION_BIT(KEY_FILE) | OPTION_BIT(OUT),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(KEY_FILE) | OPTION_BIT(OUT), "open a shared key with the recovery key",
+     "As an admin. Put into DIR/shared of a control plane's /etc/ensign/node, `ensign shared-key sync`\n"
+     "hands it on from there.\n\n"
+     "  ensign recovery open --cluster vagrant --name sa --key-file recovery.key --out sa.key\n",
+     recovery_open},
     {"audit checkpoint", "", 0, 0, OPTIONS_SERVICE, 0, "fetch the signed checkpoint of the audit log",
      "Prints it (C2SP tlog-checkpoint), its signature checked. The one that `ensign audit verify` has\n"
      "remembered is shown to the service: when its log does not have it, the service issues nothing any\n"

@@ -39,6 +39,20 @@ static void item_read(const struct node *entry, struct enrolment *enrolment)
         enrolment->items[enrolment->items_count++] = (struct enrolment_item){profile, algorithm};
 }
 
+static void shared_read(const struct node *root, struct enrolment *enrolment)
+{
+    struct node list = node_get(root, "shared_keys");
+    size_t count = node_count(&list, NODE_OPTIONAL, ENROLMENT_SHARED_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct node entry = node_at(&list, i);
+        const char *name = NULL;
+        if (node_string(&entry, NODE_REQUIRED, &name) && file_name_valid(name))
+            enrolment->shared[enrolment->shared_count++] = name;
+        else if (name)
+            node_error(&entry, "this is no name of a key");
+    }
+}
+
 /* The CA that the service names as its own must be the one that the connection was checked against. */
 static void service_ca_check(const struct node *root, const uint8_t pin[SHA256_SIZE])
 {
@@ -69,6 +83,7 @@ enum err enrolment_fetch(struct enrolment *enrolment, struct fault *f)
         struct node entry = node_at(&list, i);
         item_read(&entry, enrolment);
     }
+    shared_read(&root, enrolment);
     return answer_finish("this enrolment", f);
 }
 

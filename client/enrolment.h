@@ -10,6 +10,8 @@
 #include "client/session.h"
 #include "policies/cluster.h"
 
+enum { ENROLMENT_SHARED_MAX = 8 };
+
 struct enrolment_item {
     const struct profile *profile;
     enum key_algorithm algorithm;
@@ -23,6 +25,8 @@ struct enrolment {
     const char *cluster, *node, *log_verifier; /* borrowed from it */
     struct enrolment_item items[PROFILES_MAX];
     size_t items_count;
+    const char *shared[ENROLMENT_SHARED_MAX]; /* keys that the node shares with others; borrowed from the answer */
+    size_t shared_count;
 };
 
 /* What the token is for. All certificates of the node are chosen. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -476,4 +477,11 @@ enum err folder_put_at(int folder, const char *name, const struct folder_file *f
     TRY(folder_remove_at(folder, fresh, f));
     TRY(folder_fill(folder, fresh, files, count, f));
     return folder_swap(folder, fresh, name, f);
+}
+
+enum err folder_lock(int folder, struct fault *f)
+{
+    if (flock(folder, LOCK_EX | LOCK_NB) == 0)
+        return OK;
+    return fault_set(f, CODE_CONFLICT, "another \"ensign enroll\" works in this folder: wait until it is done");
 }

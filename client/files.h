@@ -21,6 +21,10 @@ MUST_USE enum err folder_open(const char *path, int *ret_fd, struct fault *f);
 /* A folder inside a folder; `create` makes it when it is absent, otherwise that is ERR_ABSENT. */
 MUST_USE enum err folder_open_at(int folder, const char *name, bool create, int *ret_fd, struct fault *f);
 
+/* For as long as it is open here: two who work in it at the same time would each replace what the other has half done.
+ * ERR_CONFLICT. */
+MUST_USE enum err folder_lock(int folder, struct fault *f);
+
 /* The folder of a path below an opened folder, and its last component, which points into the path. Makes what is
  * missing with mode 0755, or is ERR_ABSENT. */
 MUST_USE enum err folder_open_parent(int folder, const char *path, bool create, int *ret_fd, const char **ret_name,

@@ -24,6 +24,7 @@ class Catalogue(unittest.TestCase):
         cls.service = Service().init()
         cls.addClassCleanup(cls.service.__exit__)
         cls.service.start()
+        cls.custodians = {}  # cluster -> folder of the control plane that made its shared key
 
     def enroll(self, cluster, node, folder):
         token = folder.with_suffix('.token')
@@ -31,8 +32,17 @@ class Catalogue(unittest.TestCase):
             token.touch(0o600)
             token.write_text(self.service.token(cluster, node))
         server = f'https://localhost:{self.service.port}'
-        result = self.service.ensign('enroll', '--server', server, '--token-file', token, '--out', folder)
-        return result.stderr.splitlines()
+        result = self.service.ensign('enroll', '--server', server, '--token-file', token, '--out', folder, '--timeout', '1s',
+                                     check=False)
+        self.assertIn(result.returncode, (0, 7), result.stderr)
+        lines = result.stderr.splitlines()
+        if result.returncode == 7:  # another control plane has the key, and seals it for this one
+            self.service.ensign('shared-key', 'sync', '--out', self.custodians[cluster])
+            self.assertIn('sync', lines.pop())
+            lines += self.service.ensign('shared-key', 'sync', '--out', folder).stderr.splitlines()
+        elif any(line.startswith('sa: ') for line in lines):
+            self.custodians.setdefault(cluster, folder)
+        return lines
 
     def check_certificate(self, item, folder):
         self.assertEqual(said((folder / 'tls.crt').read_text()), catalogued(item['certificate']))
@@ -48,13 +58,14 @@ class Catalogue(unittest.TestCase):
         folder = self.service.folder / node
         items = {item['name']: item for item in catalogue['items'] if item['node'] == node and 'certificate' in item}
         lines = self.enroll(catalogue['cluster'], node, folder)
-        self.assertEqual({line.split(':')[0] for line in lines}, set(items))
-        self.assertTrue(all(': issued ' in line for line in lines), lines)
+        shared = {item['name'] for item in catalogue['items'] if item['node'] == node and item['kind'] == 'key-pair'}
+        self.assertEqual({line.split(':')[0] for line in lines}, set(items) | shared)
+        self.assertTrue(all(': issued ' in line or line.split(':')[0] in shared for line in lines), lines)
         for name, item in items.items():
             with self.subTest(node=node, profile=name):
                 self.check_certificate(item, folder / name)
         again = self.enroll(catalogue['cluster'], node, folder)
-        self.assertEqual(sorted(again), sorted(f'{name}: unchanged' for name in items))
+        self.assertEqual(sorted(again), sorted(f'{name}: unchanged' for name in set(items) | shared))
         return len(items)
 
     def test_enrolled_nodes_have_what_the_catalogue_lists(self):
