@@ -440,8 +440,6 @@ static enum err acknowledge_take(struct step *step, struct fault *f)
         return OK;
     if (!sealing_key)
         return fault_set(f, CODE_CONFLICT, "\"%s\" has no sealing key", node);
-    if (!current && strcmp(step->key.custodian, node) != 0)
-        return fault_set(f, CODE_CONFLICT, "\"%s\" has no envelope with key \"%s\"", node, step->name);
     if (!own && step->key.receivers_count == SHARED_RECEIVERS_MAX)
         return fault_set(f, CODE_TOO_LARGE, "a key has at most %d receivers", SHARED_RECEIVERS_MAX);
     if (!own)

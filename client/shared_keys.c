@@ -418,10 +418,7 @@ static enum err node_seal(struct work *work, const struct view *view, const stru
     TRY(answer_finish("a sealing key", f));
     if (key.size != SEALING_KEY_SIZE)
         return fault_set(f, CODE_UNTRUSTED, "the sealing key of \"%s\" is none", node);
-    bool own = strcmp(node, work->node) == 0;
-    if (own)
-        work->holds = holds;
-    if (sealed || holds || own)
+    if (sealed || holds || strcmp(node, work->node) == 0)
         return OK;
     AUTO(certificate) signer = {0};
     TRY(signer_read(span_text(pem), node, bytes_span(&work->service_ca), work->session.context.pin, time(NULL), &signer,
@@ -488,8 +485,34 @@ static enum err acknowledge(struct work *work, const struct view *view, struct f
         return fault_no_memory(f);
     TRY(view_ask(work, "POST", "/acknowledgement", body, &after, f));
     message("%s: held, generation %" PRId64, work->name, view->generation);
-    work->changed = true;
+    work->holds = work->changed = true;
     return OK;
+}
+
+static bool entry_own_holds(const struct work *work, const struct view *view)
+{
+    struct fault ignored = {0};
+    struct node root = document_root(view->answer, &ignored), list = node_get(&root, "nodes");
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(list.value); i++) {
+        struct node entry = node_at(&list, i), holds = node_get(&entry, "holds");
+        const char *node = member_text(&entry, "node");
+        if (node && strcmp(node, work->node) == 0)
+            node_bool(&holds, NODE_REQUIRED, &found);
+    }
+    return found;
+}
+
+/* A custodian seals first: who dies before it says that it holds the key leaves it to the others. Anybody else has to
+ * hold it before the service takes envelopes. */
+static enum err key_share(struct work *work, const struct view *view, struct fault *why, struct fault *f)
+{
+    bool custodian = view->custodian && strcmp(view->custodian, work->node) == 0;
+    work->holds = entry_own_holds(work, view);
+    if (!custodian)
+        TRY(acknowledge(work, view, f));
+    TRY(hand_on(work, view, why, f));
+    return acknowledge(work, view, f);
 }
 
 /* ---- where Kubernetes looks ---- */
@@ -545,8 +568,7 @@ enum err shared_keys_complete(const struct shared_keys *keys, const char *name, 
     TRY(key_load(&work, f));
     TRY(publish(&work, f));
     TRY(key_get(&work, &view, f));
-    TRY(hand_on(&work, &view, &why, f));
-    TRY(acknowledge(&work, &view, f));
+    TRY(key_share(&work, &view, &why, f));
     TRY(key_finish(&work, f));
     if (!work.changed)
         message("%s: unchanged", name);

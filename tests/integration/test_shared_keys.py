@@ -1,0 +1,388 @@
+"""Control planes that share sa.key: a race, custodians killed at each step, sealing keys and envelopes put in the place
+of others, recovery, and that nothing in the database or the log opens the key."""
+import base64
+import concurrent.futures
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import stat
+import struct
+import subprocess
+import time
+import unittest
+
+from lib import audit, der
+from lib.keys import Key, openssl
+from lib.service import ENSIGN, Client, Service, run, wait_for
+
+NODES = ('cpone', 'cptwo', 'cpthree')
+CLAIM_SECONDS = 10  # SHARED_CLAIM_SECONDS of ca/shared_key.h
+PENDING = 7
+SENDS = (7, 8, 9, 10, 11, 12)  # of a sync that claims: behind its sealing key, …, behind its last request
+
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
+
+
+def encoded(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip('=')
+
+
+def spki_of(pem_file):
+    return run('openssl', 'pkey', '-in', pem_file, '-pubout').stdout
+
+
+class Cluster:
+    """A cluster of three control planes; folders and enrolments of its nodes."""
+
+    def __init__(self, service, name, recovery=None):
+        self.service, self.name = service, name
+        self.folder = service.folder / name
+        self.folder.mkdir(mode=0o700)
+        number = len(os.listdir(service.folder))
+        document = {
+            'apiVersion': 'ensign/v1', 'kind': 'Cluster', 'name': name, 'kubernetesVersion': '1.31',
+            'controlPlaneEndpoint': f'10.{number}.0.81:6443', 'etcd': {'topology': 'external'},
+            'nodes': [{'name': node, 'addresses': [f'10.{number}.0.{i + 1}'], 'roles': ['control-plane']}
+                      for i, node in enumerate(NODES)]
+            + [{'name': 'etcd', 'addresses': [f'10.{number}.0.9'], 'roles': ['etcd']},
+               {'name': 'worker', 'addresses': [f'10.{number}.0.10'], 'roles': ['worker']}]}
+        if recovery:
+            document['recovery'] = {'publicKey': recovery}
+        path = self.folder / 'cluster.json'
+        path.write_text(json.dumps(document))
+        service.ensign('cluster', 'create', '-f', path)
+        self.admin = Client(service, service.context_file)
+
+    def path(self, node):
+        return self.folder / node
+
+    def token(self, node):
+        path = self.folder / f'{node}.token'
+        if not path.exists():
+            path.touch(0o600)
+            path.write_text(self.service.token(self.name, node))
+        return path
+
+    def identity(self, node):
+        """Only the node's identity and context, without the shared key."""
+        self.service.ensign('enroll', '--server', f'https://localhost:{self.service.port}', '--token-file',
+                            self.token(node), '--out', self.path(node), '--profile', 'node-identity')
+
+    def command(self, node, timeout='20s'):
+        return ['shared-key', 'sync', '--out', self.path(node), '--root', self.root(node), '--timeout', timeout]
+
+    def root(self, node):
+        root = self.folder / f'{node}.root'
+        root.mkdir(mode=0o700, exist_ok=True)
+        return root
+
+    def sync(self, node, check=True, **more):
+        return self.service.ensign(*self.command(node, **more), check=check)
+
+    def key_file(self, node):
+        return self.root(node) / 'etc/kubernetes/pki/sa.key'
+
+    def client(self, node):
+        """The node at the API."""
+        folder = self.path(node) / 'node-identity'
+        path = self.folder / f'{node}.json'
+        path.touch(0o600)
+        path.write_text(json.dumps({'certificate': (folder / 'tls.crt').read_text(), 'key': (folder / 'tls.key').read_text()}))
+        return Client(self.service, path)
+
+    def publish(self, node):
+        """The node's sealing key, as it would itself, but not more."""
+        pair = openssl('genpkey', '-algorithm', 'X25519')
+        private = openssl('pkey', '-outform', 'DER', data=pair)[-32:]
+        public = openssl('pkey', '-pubout', '-outform', 'DER', data=pair)[-32:]
+        path = self.path(node) / 'sealing.key'
+        path.touch(0o600)
+        path.write_text(encoded(private) + '\n')
+        text = b''.join(struct.pack('>I', len(part)) + part
+                        for part in (b'ensign sealing key v1', self.name.encode(), node.encode())) + public
+        signature = Key(pem=(self.path(node) / 'node-identity/tls.key').read_bytes()).sign(text)
+        status, answer, _ = self.client(node).request('PUT', f'/v1/clusters/{self.name}/sealing-key',
+                                                      {'public_key': encoded(public), 'signature': encoded(signature)})
+        assert status == 200, answer
+
+    def show(self, client=None):
+        status, answer, _ = (client or Client(self.service, self.service.context_file)).get(
+            f'/v1/clusters/{self.name}/shared-keys/sa')
+        assert status == 200, answer
+        return answer
+
+    def events(self):
+        return [event for event in map(json.loads, audit.leaves(self.admin)) if event.get('cluster') == self.name]
+
+
+class SharedKeys(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.service = Service().init()
+        cls.addClassCleanup(cls.service.__exit__)
+        cls.service.start()
+
+    def same_key(self, cluster, nodes=NODES):
+        keys = {cluster.key_file(node).read_bytes() for node in nodes}
+        self.assertEqual(len(keys), 1)
+        answer = cluster.show()
+        for node in nodes:
+            self.assertEqual(spki_of(cluster.key_file(node)), cluster.key_file(node).with_suffix('.pub').read_text())
+            self.assertEqual(stat.S_IMODE(cluster.key_file(node).stat().st_mode), 0o600)
+        public = der.pem_der(cluster.key_file(nodes[0]).with_suffix('.pub').read_text())
+        self.assertEqual(decoded(answer['spki']), public)
+        self.assertLessEqual(set(nodes), {item['node'] for item in answer['nodes'] if item['holds']})
+        return keys.pop()
+
+    def settle(self, cluster, nodes=NODES, rounds=4):
+        """Runs sync on the nodes at once until all are done, as one who brings up a cluster does."""
+        left = list(nodes)
+        for _ in range(rounds):
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                codes = dict(zip(nodes, pool.map(lambda node: cluster.sync(node, False, timeout='3s').returncode, nodes)))
+            self.assertLessEqual(set(codes.values()), {0, PENDING})
+            left = [node for node, code in codes.items() if code]
+            if not left:
+                return
+        self.fail(f'{left} have no key after {rounds} rounds')
+
+    # ---- a race ----
+
+    def test_three_enrol_at_once(self):
+        cluster = Cluster(self.service, 'race')
+        server = f'https://localhost:{self.service.port}'
+        commands = {node: ['enroll', '--server', server, '--token-file', cluster.token(node), '--out', cluster.path(node),
+                           '--root', cluster.root(node), '--timeout', '3s'] for node in NODES}
+        for _ in range(4):
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                results = list(pool.map(lambda node: self.service.ensign(*commands[node], check=False), NODES))
+            codes = [result.returncode for result in results]
+            self.assertLessEqual(set(codes), {0, PENDING}, [result.stderr for result in results])
+            if codes == [0, 0, 0]:
+                break
+        self.assertEqual(codes, [0, 0, 0])
+        self.same_key(cluster)
+        self.assertEqual(cluster.show()['generation'], 1)
+        self.assertEqual(len([event for event in cluster.events() if event['event'] == 'shared_key.claimed']), 1)
+        again = self.service.ensign(*commands['cpone']).stderr
+        self.assertIn('sa: unchanged', again)
+
+    def test_a_later_one_waits_for_who_has_it(self):
+        cluster = Cluster(self.service, 'later')
+        for node in NODES:
+            cluster.identity(node)
+        cluster.sync('cpone')
+        result = cluster.sync('cptwo', False, timeout='1s')
+        self.assertEqual(result.returncode, PENDING, result.stderr)
+        self.assertIn('ensign shared-key sync', result.stderr)
+        self.assertIn('(cpone)', result.stderr)
+        self.assertFalse(cluster.key_file('cptwo').exists())
+        cluster.sync('cpone')
+        cluster.sync('cptwo')
+        # Any holder seals: the custodian is gone.
+        shutil.rmtree(cluster.path('cpone'))
+        self.assertEqual(cluster.sync('cpthree', False, timeout='1s').returncode, PENDING)
+        cluster.sync('cptwo')
+        cluster.sync('cpthree')
+        self.same_key(cluster, ('cptwo', 'cpthree'))
+
+    def test_no_other_key_is_put_in_the_place_of_one_in_use(self):
+        cluster = Cluster(self.service, 'inuse')
+        cluster.identity('cpone')
+        cluster.key_file('cpone').parent.mkdir(parents=True)
+        os.chmod(cluster.root('cpone') / 'etc', 0o700)
+        cluster.key_file('cpone').write_bytes(Key().pem)
+        result = cluster.sync('cpone', False)
+        self.assertEqual(result.returncode, 6, result.stderr)
+        self.assertIn('another sa.key', result.stderr)
+
+    # ---- custodians that die ----
+
+    def killed(self, cluster, node, call, when):
+        """Runs sync, and kills it as it does this system call for the when-th time."""
+        before = len(cluster.events())
+        process = subprocess.Popen(['strace', '-f', '-qq', '-o', '/dev/null', '-e', f'trace={call}', '-e',
+                                    f'inject={call}:signal=KILL:when={when}', ENSIGN, *map(str, cluster.command(node))],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process.wait(timeout=60)
+        return process.returncode, [event['event'] for event in cluster.events()[before:]]
+
+    def die_at(self, point):
+        """The events before cpone died there, or None when it was done; the others get a key, and cpone the same."""
+        call, when = point
+        cluster = Cluster(self.service, f'die-{call}-{when}')
+        for node in NODES:
+            cluster.identity(node)
+        for node in NODES[1:]:
+            cluster.publish(node)
+        code, events = self.killed(cluster, 'cpone', call, when)
+        if code == 0:
+            return None
+        self.settle(cluster, NODES[1:], rounds=8)
+        first = self.same_key(cluster, NODES[1:])
+        self.settle(cluster, NODES)
+        self.assertEqual(self.same_key(cluster), first)
+        return events
+
+    def test_killed_at_each_step(self):
+        """Before each request, and before each file is durable."""
+        points = [('sendto', when) for when in SENDS] + [('fsync', when) for when in (1, 4, 6, 11)]
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            found = dict(zip(points, pool.map(self.die_at, points)))
+        print('killed after', found)
+        steps = {events[-1] for events in found.values() if events}
+        self.assertLessEqual({'sealing_key.published', 'shared_key.claimed', 'shared_key.sealed', 'shared_key.held'}, steps)
+
+    def claimed(self, cluster, node, expected=0):
+        """As the node that claims and is killed before it seals."""
+        key = Key()
+        status, answer, _ = cluster.client(node).request(
+            'PUT', f'/v1/clusters/{cluster.name}/shared-keys/sa',
+            {'expected_generation': expected, 'spki': encoded(key.spki)})
+        return status, answer, key
+
+    def test_killed_after_the_claim(self):
+        cluster = Cluster(self.service, 'claim')
+        for node in NODES:
+            cluster.identity(node)
+        began = time.monotonic()
+        self.assertEqual(self.claimed(cluster, 'cpone')[0], 200)
+        status, answer, _ = self.claimed(cluster, 'cptwo')
+        self.assertEqual((status, answer['code']), (409, 'conflict'))
+        status, answer, _ = self.claimed(cluster, 'cptwo', 1)  # too early
+        self.assertEqual((status, answer['code']), (409, 'conflict'))
+        cluster.sync('cptwo', timeout='30s')
+        self.assertGreater(time.monotonic() - began, CLAIM_SECONDS - 1)
+        self.assertEqual(cluster.show()['generation'], 2)
+        events = [event for event in cluster.events() if event['event'] == 'shared_key.taken_over']
+        self.assertEqual([(event['actor'], event['custodian_before']) for event in events], [('node cptwo', 'cpone')])
+        status, answer, _ = self.claimed(cluster, 'cpthree', 2)  # held: nobody takes it over any more
+        self.assertEqual((status, answer['code']), (409, 'conflict'))
+        self.settle(cluster)
+        self.same_key(cluster)
+
+    # ---- who lies ----
+
+    def test_a_sealing_key_that_the_node_did_not_sign(self):
+        cluster = Cluster(self.service, 'lies')
+        for node in NODES:
+            cluster.identity(node)
+        cluster.sync('cptwo')
+        self.assertEqual(cluster.sync('cpthree', False, timeout='1s').returncode, PENDING)
+        liar = Key()
+        pair = os.urandom(32)
+        status, _, _ = cluster.client('cpone').request('PUT', '/v1/clusters/lies/sealing-key',
+                                                       {'public_key': encoded(pair), 'signature': encoded(liar.sign(pair))})
+        self.assertEqual(status, 200)
+        result = cluster.sync('cptwo', False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('not signed by "cpone"', result.stderr)
+        sealed = {item['node']: item['sealed'] for item in cluster.show()['nodes']}
+        self.assertEqual(sealed, {'cpone': False, 'cptwo': False, 'cpthree': True})  # the others get theirs
+        self.assertEqual(cluster.sync('cpthree', False).returncode, 1)  # it has the key, and saw the lie, too
+        self.assertTrue(cluster.key_file('cpthree').exists())
+        cluster.sync('cpone', False, timeout='1s')  # which publishes its own, now signed
+        cluster.sync('cptwo')
+        cluster.sync('cpone')
+        self.same_key(cluster)
+
+    def test_envelopes_that_are_not_what_they_say(self):
+        cluster = Cluster(self.service, 'forged')
+        for node in NODES:
+            cluster.identity(node)
+        cluster.sync('cpone')
+        self.assertEqual(cluster.sync('cptwo', False, timeout='1s').returncode, PENDING)
+        key = {item['node']: item['sealing_key'] for item in cluster.show()['nodes']}['cptwo']
+        envelope = {'receiver': 'cptwo', 'sealing_key': key, 'sealed': encoded(os.urandom(400)), 'signature': 'AAAA'}
+        path = '/v1/clusters/forged/shared-keys/sa/envelopes'
+        for wrong, code in (({'receiver': 'cpthree'}, 400), ({'receiver': 'worker'}, 400), ({'receiver': 'etcd'}, 400),
+                            ({'receiver': '@recovery'}, 400), ({'sealing_key': encoded(os.urandom(32))}, 409)):
+            status, answer, _ = cluster.client('cpone').post(path, {'generation': 1, 'envelopes': [envelope | wrong]})
+            self.assertEqual(status, code, answer)
+        for node, generation, code in (('cpthree', 1, 409), ('cptwo', 1, 409), ('cpone', 2, 409), ('cpone', 1, 200)):
+            status, answer, _ = cluster.client(node).post(path, {'generation': generation, 'envelopes': [envelope]})
+            self.assertEqual(status, code, answer)
+        result = cluster.sync('cptwo', False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('not signed by "cpone"', result.stderr)
+        self.assertFalse(cluster.key_file('cptwo').exists())
+
+    def test_of_what_is_not_there_nobody_is_a_holder(self):
+        cluster = Cluster(self.service, 'held')
+        for node in NODES:
+            cluster.identity(node)
+        cluster.sync('cpone')
+        self.assertEqual(cluster.sync('cptwo', False, timeout='1s').returncode, PENDING)
+        path = '/v1/clusters/held/shared-keys/sa/acknowledgement'
+        self.assertEqual(cluster.client('cpthree').post(path, {'generation': 1})[0], 409)  # has no sealing key
+        self.assertEqual(cluster.client('cpone').post(path, {'generation': 2})[0], 409)
+
+    # ---- who may read ----
+
+    def test_envelopes_are_for_their_receivers(self):
+        public = run(ENSIGN, 'recovery', 'keygen', self.service.folder / 'readers.key').stdout.strip()
+        cluster = Cluster(self.service, 'readers', public)
+        for node in NODES:
+            cluster.identity(node)
+        cluster.sync('cpone')
+        self.assertEqual(cluster.sync('cptwo', False, timeout='1s').returncode, PENDING)
+        cluster.sync('cpone')
+        self.service.ensign('identity', 'create', 'reader', '--role', 'auditor', '--out', self.service.folder / 'reader')
+        shown = {'cptwo': True, 'cpthree': False, 'cpone': False}
+        for node, has in shown.items():
+            self.assertEqual(cluster.show(cluster.client(node))['envelope'] is not None, has, node)
+        self.assertIsNone(cluster.show(Client(self.service, self.service.folder / 'reader'))['envelope'])
+        self.assertIsNotNone(cluster.show()['envelope'])  # the offline receiver's
+
+    # ---- recovery, and what nobody finds ----
+
+    def test_recovery_opens_and_nothing_else_does(self):
+        secret = self.service.folder / 'recovery.key'
+        public = run(ENSIGN, 'recovery', 'keygen', secret).stdout.strip()
+        self.assertEqual(stat.S_IMODE(secret.stat().st_mode), 0o600)
+        cluster = Cluster(self.service, 'recovery', public)
+        cluster.identity('cpone')
+        cluster.sync('cpone')
+        key = cluster.key_file('cpone').read_bytes()
+        out = self.service.folder / 'recovered.key'
+        arguments = ['recovery', 'open', '--cluster', 'recovery', '--name', 'sa', '--key-file']
+        self.service.ensign(*arguments, secret, '--out', out)
+        self.assertEqual(out.read_bytes(), key)
+        other = self.service.folder / 'other.key'
+        run(ENSIGN, 'recovery', 'keygen', other)
+        result = self.service.ensign(*arguments, other, '--out', self.service.folder / 'no.key', check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('not signed', result.stderr)
+        # A recovered key is handed on from a control plane.
+        shutil.rmtree(cluster.path('cpone'))
+        cluster.identity('cptwo')
+        self.assertEqual(cluster.sync('cptwo', False, timeout='1s').returncode, PENDING)
+        shutil.copy(out, cluster.path('cptwo') / 'shared/sa.key')
+        cluster.sync('cptwo')
+        self.assertEqual(cluster.key_file('cptwo').read_bytes(), key)
+
+    def test_the_service_never_sees_the_key(self):
+        cluster = Cluster(self.service, 'canary')
+        for node in NODES:
+            cluster.identity(node)
+        self.settle(cluster)
+        canaries = [der.pem_der(self.same_key(cluster).decode())]
+        canaries += [decoded((cluster.path(node) / 'sealing.key').read_text().strip()) for node in NODES]
+        scalar = canaries[0][7:39]  # of an ECPrivateKey (RFC 5915), which holds the public key, too
+        stored = [self.service.state / 'data.mdb', self.service.folder / 'ensignd.log']
+        public = cluster.show()['spki']
+        self.assertIn(decoded(public), stored[0].read_bytes())  # it would be found
+        for path in stored:
+            data = path.read_bytes()
+            for secret in (scalar, *canaries[1:]):
+                for form in (secret, secret.hex().encode(), encoded(secret).encode(), base64.b64encode(secret)):
+                    self.assertNotIn(form, data, path)
+
+
+if __name__ == '__main__':
+    unittest.main(warnings='ignore')
