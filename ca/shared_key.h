@@ -133,9 +133,9 @@ MUST_USE enum err shared_key_seal(struct ca *ca, const struct shared_caller *cal
                                   uint32_t generation, const struct shared_envelope *envelopes, size_t count,
                                   struct fault *f);
 
-/* The caller holds this generation, as it says: its own claim, what it opened, or what was recovered. Who says so falsely
- * keeps the key from being made anew, no more. ERR_CONFLICT  of another generation; the caller has not published a
- * sealing key. */
+/* The caller holds this generation, as it says: its own claim, what it opened, or what was recovered. Who says so
+ * falsely keeps the key from being made anew, no more. ERR_CONFLICT  of another generation; the caller has not
+ * published a sealing key. */
 MUST_USE enum err shared_key_acknowledge(struct ca *ca, const struct shared_caller *caller, const char *name,
                                          uint32_t generation, struct fault *f);
 

@@ -43,6 +43,7 @@ static void right_cluster_is_read(void **state)
     assert_int_equal(cluster.etcd_topology, ETCD_EXTERNAL);
     assert_int_equal(cluster.etcd_certificates, ETCD_MEMBER);
     assert_false(cluster.etcd_client_shared);
+    assert_false(cluster.has_recovery);
     assert_true(alternative_names_empty(&cluster.apiserver_names));
     assert_ptr_equal(cluster_first_control_plane(&cluster), &cluster.nodes[3]);
     assert_int_equal(cluster.authority_algorithm, KEY_ECDSA_P256);
@@ -64,6 +65,9 @@ static void right_cluster_is_read(void **state)
     assert_null(cluster_node(&cluster, "etcdone.example.com"));
 }
 
+/* The base point (RFC 7748 section 4.1). */
+#define RECOVERY_KEY "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
 static void choices_are_read(void **state)
 {
     (void)state;
@@ -75,7 +79,8 @@ static void choices_are_read(void **state)
               "etcd: {topology: external, certificates: separate, apiserverClient: shared}\n"
               "apiServer: {certSANs: [api.example.com, \"2001:db8::7\", etcdone, 192.0.2.7]}\n"
               "users: {groups: [manager, \"team:night shift\"]}\n"
-              "keys: {authorities: rsa-4096, certificates: ecdsa-p384}\nlifetimes: {authorities: 365d}\n",
+              "keys: {authorities: rsa-4096, certificates: ecdsa-p384}\nlifetimes: {authorities: 365d}\n"
+              "recovery: {publicKey: " RECOVERY_KEY "}\n",
               text, sizeof text);
     assert_ok(cluster_of(text, &cluster, &f), &f);
     assert_int_equal(cluster.kubernetes_minor, 33);
@@ -91,6 +96,8 @@ static void choices_are_read(void **state)
     assert_int_equal(cluster.authority_algorithm, KEY_RSA_4096);
     assert_int_equal(cluster.certificate_algorithm, KEY_ECDSA_P384);
     assert_int_equal(cluster.authority_lifetime_seconds, 365 * 86400);
+    assert_true(cluster.has_recovery);
+    assert_int_equal(cluster.recovery_key[0], 9);
 }
 
 /* What is stored is the same whatever the order and the form in which it was written, and can be read again. */
@@ -185,6 +192,12 @@ static const struct wrong {
     {"networking: {",
      "users: {groups: [a1234567890123456789012345678901234567890123456789012345678901234]}\nnetworking: {",
      "c.yaml:6:18", "1 to 64"},
+    {"networking: {", "recovery: {}\nnetworking: {", "c.yaml:6:11", "publicKey"},
+    {"networking: {", "recovery: {publicKey: x}\nnetworking: {", "c.yaml:6:23", "X25519"},
+    {"networking: {", "recovery: {publicKey: " RECOVERY_KEY "A}\nnetworking: {", "c.yaml:6:23", "X25519"},
+    {"networking: {", "recovery: {publicKey: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}\nnetworking: {",
+     "c.yaml:6:23", "X25519"},
+    {"networking: {", "recovery: {key: x}\nnetworking: {", "c.yaml:6:12", "unknown key"},
     {"networking: {", "networking: {dnsDomain: " LABELS_231 ", ", "c.yaml:6:25", "longer than 253"},
     {"topology: external", "topology: external, apiserverClient: own", "c.yaml:7:45", "perControlPlane, shared"},
     {"name: mastertwo", "name: " LETTERS_53, "c.yaml:16:12", "at most 52"},
