@@ -4,8 +4,6 @@ import base64
 import concurrent.futures
 import json
 import os
-import pathlib
-import secrets
 import shutil
 import signal
 import stat
@@ -16,7 +14,7 @@ import unittest
 
 from lib import audit, der
 from lib.keys import Key, openssl
-from lib.service import ENSIGN, Client, Service, run, wait_for
+from lib.service import ENSIGN, ENSIGND, Client, Service, run
 
 NODES = ('cpone', 'cptwo', 'cpthree')
 CLAIM_SECONDS = 10  # SHARED_CLAIM_SECONDS of ca/shared_key.h
@@ -126,6 +124,16 @@ class SharedKeys(unittest.TestCase):
         cls.service = Service().init()
         cls.addClassCleanup(cls.service.__exit__)
         cls.service.start()
+        cls.addClassCleanup(cls.verified)
+
+    @classmethod
+    def verified(cls):
+        """At the end: the database is whole, and nothing was wrong with the service."""
+        assert cls.service.stop() == 0
+        run(ENSIGND, 'verify', '--config', cls.service.state / 'ensignd.yaml')
+        log = (cls.service.folder / 'ensignd.log').read_text()
+        for mark in ('Sanitizer', 'runtime error:', f'killed by signal {signal.SIGSYS:d}'):
+            assert mark not in log, log[log.index(mark):][:2000]
 
     def same_key(self, cluster, nodes=NODES):
         keys = {cluster.key_file(node).read_bytes() for node in nodes}
