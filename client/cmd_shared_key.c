@@ -4,15 +4,22 @@
 #include "client/shared_keys.h"
 #include "client/text.h"
 
-static const char standard_folder[] = "/etc/ensign/node", standard_key[] = "sa";
+static const char standard_folder[] = "/etc/ensign/node" /* below the root */, standard_key[] = "sa";
 
 enum err shared_key_sync(const struct arguments *arguments, struct fault *f)
 {
-    const char *path = arguments->values[OPTION_OUT] ? arguments->values[OPTION_OUT] : standard_folder;
+    const char *root = arguments->values[OPTION_ROOT], *path = arguments->values[OPTION_OUT];
+    AUTO(bytes) folder_path = {0};
+    bytes_appendf(&folder_path, "%s%s", root ? root : "", standard_folder);
+    TRY(bytes_check(&folder_path, f));
+    if (!path) {
+        path = bytes_text(&folder_path);
+        root = root ? root : "/";
+    }
     CLEANUP(fd_cleanup) int folder = -1;
     TRY(folder_open(path, &folder, f));
     TRY(folder_lock(folder, f));
-    const struct shared_keys keys = {path, folder, arguments->values[OPTION_ROOT],
+    const struct shared_keys keys = {path, folder, root,
                                      option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
     return shared_keys_complete(&keys, standard_key, f);
 }

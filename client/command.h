@@ -65,8 +65,6 @@ extern const struct option_row option_rows[OPTION_COUNT];
 
 _Static_assert(OPTION_COUNT <= 64, "each option has a bit of its own");
 #define OPTION_BIT(name) (UINT64_C(1) << OPTION_##name)
-_Static_assert(OPTION_COUNT <= 32, "a command's options are bits of 32");
-#define OPTION_BIT(name) (UINT32_C(1) << OPTION_##name)
 
 static inline bool option_listed(uint64_t bits, size_t option)
 {

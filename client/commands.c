@@ -291,10 +291,11 @@ const struct command commands[] = {
      "take, make or hand on the keys that control planes share",
      "On a control plane that is enrolled. The first one makes the key; whoever has it seals it for the\n"
      "others; the service passes on what it cannot open. When nobody has sealed it for this node within\n"
-     "--timeout the exit code is 7, and the message says where to run this command. The key is then in\n"
-     "DIR/shared (--out DIR; /etc/ensign/node) and, with --root, where kubeadm looks.\n\n"
+     "--timeout the exit code is 7, and the message says where to run this command. The key is then\n"
+     "kept in /etc/ensign/node/shared and put where kubeadm looks; with --root DIR both below DIR. With\n"
+     "--out DIR it is kept in DIR/shared, and unless --root is given only there.\n\n"
      "  ensign shared-key sync\n"
-     "  ensign shared-key sync --root / --timeout 5m\n",
+     "  ensign shared-key sync --timeout 5m\n",
      shared_key_sync},
     {"shared-key show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NAME), OPTION_BIT(CLUSTER),
      "show who has a key that control planes share", "  ensign shared-key show --cluster vagrant\n", shared_key_show},

@@ -124,11 +124,12 @@ enum err install_node_check(const struct install_node *node, struct fault *f)
     return install_check(&install, node->force, f);
 }
 
+/* Key pairs come after this: see client/shared_keys.h. */
 static void shared_say(const struct install_node *node)
 {
     for (size_t i = 0; i < node->catalogue.count; i++) {
         const struct catalogue_item *item = &node->catalogue.items[i];
-        if (node->whole && item->shared && strcmp(item->node->name, node->enrolment->node) == 0)
+        if (node->whole && item->shared && item->profile && strcmp(item->node->name, node->enrolment->node) == 0)
             message("%s: not installed yet: it has to be the same on all control planes", item->name);
     }
 }

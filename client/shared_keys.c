@@ -517,10 +517,23 @@ static enum err key_share(struct work *work, const struct view *view, struct fau
 
 /* ---- where Kubernetes looks ---- */
 
+/* What is right already is not touched. */
+static enum err file_settle(int folder, const char *name, struct span wanted, struct fault *f)
+{
+    CLEANUP(secret_cleanup) struct bytes there = {0};
+    enum err err = file_read_at(folder, name, &there, f);
+    if (err == OK && span_equal(bytes_span(&there), wanted))
+        return OK;
+    if (err != OK && err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    return file_put_at(folder, name, FILE_MODE_PRIVATE, FILE_REPLACE, wanted, f);
+}
+
 /* A running API server has signed with what lies there: another key is not put in its place. */
 static enum err installed_check(int folder, const char *name, struct span wanted, struct fault *f)
 {
-    AUTO(bytes) there = {0};
+    CLEANUP(secret_cleanup) struct bytes there = {0};
     enum err err = file_read_at(folder, name, &there, f);
     if (err == ERR_ABSENT) {
         fault_clear(f);
@@ -542,8 +555,8 @@ static enum err key_install(const struct work *work, struct span public_pem, str
     file_name(work, "pub", public_name);
     TRY(folder_open(path, &folder, f));
     TRY(installed_check(folder, key_name, bytes_span(&work->private_pem), f));
-    TRY(file_put_at(folder, key_name, FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&work->private_pem), f));
-    return file_put_at(folder, public_name, FILE_MODE_PRIVATE, FILE_REPLACE, public_pem, f);
+    TRY(file_settle(folder, key_name, bytes_span(&work->private_pem), f));
+    return file_settle(folder, public_name, public_pem, f);
 }
 
 static enum err key_finish(const struct work *work, struct fault *f)
@@ -553,7 +566,7 @@ static enum err key_finish(const struct work *work, struct fault *f)
     file_name(work, "pub", name);
     pem_append(&public_pem, "PUBLIC KEY", bytes_span(&work->spki));
     TRY(bytes_check(&public_pem, f));
-    TRY(file_put_at(work->folder, name, FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&public_pem), f));
+    TRY(file_settle(work->folder, name, bytes_span(&public_pem), f));
     return work->keys->root ? key_install(work, bytes_span(&public_pem), f) : OK;
 }
 

@@ -43,8 +43,7 @@ static json_t *enrolment_json(struct ca *ca, const struct cluster *cluster, cons
         json_list_add(&shared, json_string("sa"));
     return json_pack("{ss ss so so so ss s{so}}", "cluster", token->cluster, "node", token->node, "document",
                      json_cluster_document(cluster), "certificates", list, "shared_keys", shared, "log_verifier",
-                     verifier, "service", "ca",
-                     json_bytes(bytes_span(&service->pem)));
+                     verifier, "service", "ca", json_bytes(bytes_span(&service->pem)));
 }
 
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,

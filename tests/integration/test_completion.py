@@ -13,8 +13,8 @@ from lib.world import Case
 
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']
-FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'restore',
-         'token', 'user', 'version', 'whoami']
+FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'recovery',
+         'restore', 'shared-key', 'token', 'user', 'version', 'whoami']
 
 # line, candidates
 LINES = [

@@ -20,7 +20,8 @@ CATALOGUE = BUILD / 'tests/golden/catalogue'
 KILLED = BUILD / 'tests/fault/ensign_killed'
 EXAMPLE, VERSION = 'vagrant-external-etcd.yaml', '1.35'
 SETS = 'etc/ensign/node'
-CONFLICT, FAILED = 6, 1
+CONFLICT, FAILED, PENDING = 6, 1, 7
+SHARED = {'/etc/kubernetes/pki/sa.key', '/etc/kubernetes/pki/sa.pub'}  # on one control plane at first
 KILLS_MAX = 400  # a run that ends before is not killed any more
 
 
@@ -83,8 +84,10 @@ class Nodes(unittest.TestCase):
     def enroll(self, root, token, *more, program=ENSIGN, exit_code=0, at=None):
         environment = dict(os.environ, **({'ENSIGN_KILLED_AT': str(at)} if at else {}))
         result = run(program, 'enroll', '--server', f'https://localhost:{self.service.port}', '--token-file', token,
-                     '--root', root, *more, check=False, env=environment)
-        if exit_code is not None:
+                     '--root', root, '--timeout', '1s', *more, check=False, env=environment)
+        if exit_code == 0 and result.returncode == PENDING:  # all is there but what other control planes have
+            self.assertIn('ensign shared-key sync', result.stderr)
+        elif exit_code is not None:
             self.assertEqual(result.returncode, exit_code, result.stderr)
         return result
 
@@ -98,7 +101,7 @@ class Catalogue(Nodes):
     def check_files(self, root, node):
         wanted = {file['path']: file['mode'] for item in self.items(node) for file in item['files']}
         found = files(root)
-        self.assertEqual({name for name in found if SETS not in name}, {name for name in wanted if SETS not in name})
+        self.assertEqual({name for name in found if SETS not in name and name not in SHARED}, {name for name in wanted if SETS not in name})
         for name, mode in wanted.items():
             status = found[name].lstat()
             self.assertEqual((f'{status.st_mode & 0o7777:04o}', status.st_uid), (mode, os.geteuid()), name)
@@ -196,7 +199,7 @@ class Catalogue(Nodes):
         self.enroll(self.folder / node, token)
         wanted = {file['path'] for item in json.loads(run(CATALOGUE, path, '1.28.2').stdout)['items']
                   if item['node'] == node and not item['shared'] for file in item['files']}
-        self.assertEqual({name for name in files(self.folder / node) if SETS not in name},
+        self.assertEqual({name for name in files(self.folder / node) if SETS not in name and name not in SHARED},
                          {name for name in wanted if SETS not in name})
         self.assertIn('/etc/kubernetes/pki/etcd/apiserver-etcd-client.key', wanted)
 
@@ -204,10 +207,30 @@ class Catalogue(Nodes):
         root, token = self.folder / 'root', self.token('masterone')
         lines = self.enroll(root, token).stderr.splitlines()
         missing = [line.split(':')[0] for line in lines if ': not installed yet' in line]
-        self.assertEqual(missing, ['apiserver-etcd-client', 'sa'])
+        self.assertEqual(missing, ['apiserver-etcd-client'])
         self.assertIn('installed /etc/kubernetes/pki/apiserver.key', lines)
         self.assertLess(lines.index('installed /etc/kubernetes/pki/apiserver.key'),
                         lines.index('installed /etc/kubernetes/pki/apiserver.crt'))
+
+    def test_control_planes_share_the_service_accounts_key(self):
+        path = self.service.create_cluster('haproxy-stacked-etcd.yaml')
+        cluster = json.loads(run(CATALOGUE, path, '1.31').stdout)
+        nodes = [item['node'] for item in cluster['items'] if item['name'] == 'sa']
+        self.assertEqual(len(nodes), 3)
+        for node in nodes:
+            token = self.folder / f'{node}.token'
+            token.touch(0o600)
+            token.write_text(self.service.token(cluster['cluster'], node))
+            result = self.enroll(self.folder / node, token, exit_code=None)
+            self.assertEqual(result.returncode, PENDING if node != nodes[0] else 0, result.stderr)
+            for holder in (nodes[0], node):
+                self.service.ensign('shared-key', 'sync', '--root', self.folder / holder)
+        keys = {(self.folder / node / 'etc/kubernetes/pki/sa.key').read_text() for node in nodes}
+        self.assertEqual([len(keys), len(pem_keys(self.folder / nodes[2] / 'etc/kubernetes/pki/sa.key'))], [1, 1])
+        for node in nodes:
+            before = stamps(self.folder / node)
+            self.service.ensign('shared-key', 'sync', '--root', self.folder / node)
+            self.assertEqual(stamps(self.folder / node), before)
 
     def test_profiles_that_are_chosen_and_sets_elsewhere(self):
         root, sets = self.folder / 'root', self.folder / 'sets'
