@@ -5,6 +5,7 @@ import json
 from lib.keys import Key
 from lib.service import run
 
+PENDING = 7
 KEY_OPTIONS = {'ecdsa-p256': ('EC', 'ec_paramgen_curve:P-256'), 'ecdsa-p384': ('EC', 'ec_paramgen_curve:P-384'),
                'rsa-2048': ('RSA', 'rsa_keygen_bits:2048')}
 
@@ -52,7 +53,10 @@ def place(service, catalogue, node, host):
     token, folder = host.path('/token'), host.path('/enrolled')
     token.touch(mode=0o600)
     token.write_text(service.token(catalogue['cluster'], node))
-    service.ensign('enroll', '--server', f'https://localhost:{service.port}', '--token-file', token, '--out', folder)
+    result = service.ensign('enroll', '--server', f'https://localhost:{service.port}', '--token-file', token, '--out',
+                            folder, '--timeout', '1s', check=False)
+    if result.returncode != PENDING:  # of a later control plane: sa.key is laid out here, not by its holder
+        assert result.returncode == 0, result.stderr
     for item in catalogue['items']:
         if item['node'] == node:
             for file, content in zip(item['files'], contents(service, catalogue['cluster'], item, folder), strict=True):
