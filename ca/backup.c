@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ca/base/encode.h"
+#include "ca/base/io.h"
 
 #define TITLE "ensign backup 1\n"
 
@@ -55,13 +56,7 @@ static void head_text(const struct backup_head *head, struct bytes *out)
 
 static enum err all_write(int fd, struct span data, struct fault *f)
 {
-    for (size_t done = 0; done < data.size;) {
-        ssize_t written = write(fd, data.data + done, data.size - done);
-        if (written < 0 && errno != EINTR)
-            return fault_errno(f, "cannot write the backup");
-        done += written > 0 ? (size_t)written : 0;
-    }
-    return OK;
+    return fd_write(fd, data) ? OK : fault_errno(f, "cannot write the backup");
 }
 
 static enum err stream_begin(struct backup_writer *writer, const struct backup_head *head, struct fault *f)

@@ -13,6 +13,15 @@ static bool sets_only(const struct arguments *arguments)
     return arguments->values[OPTION_OUT] && !arguments->values[OPTION_ROOT];
 }
 
+enum err sets_place(const struct arguments *arguments, struct bytes *ret_sets, const char **ret_root, struct fault *f)
+{
+    const char *out = arguments->values[OPTION_OUT], *root = arguments->values[OPTION_ROOT];
+    struct bytes sets = {0};
+    bytes_appendf(&sets, "%s%s", out ? out : root ? root : "", out ? "" : standard_sets);
+    *ret_root = sets_only(arguments) ? NULL : root ? root : "/";
+    return bytes_give(&sets, ret_sets, f);
+}
+
 static enum err sets_open(const struct arguments *arguments, int root, int *ret_fd, struct fault *f)
 {
     CLEANUP(fd_cleanup) int parent = -1;
@@ -49,12 +58,10 @@ static enum err node_complete(const struct enrolment *enrolment, const struct ar
 static enum err enroll_shared_keys(const struct arguments *arguments, const struct enrolment *enrolment,
                                    struct fault *f)
 {
-    const char *root = arguments->values[OPTION_ROOT] ? arguments->values[OPTION_ROOT] : "/";
+    const char *root = NULL;
     AUTO(bytes) sets = {0};
-    bytes_appendf(&sets, "%s%s", root, standard_sets);
-    TRY(bytes_check(&sets, f));
-    const char *out = arguments->values[OPTION_OUT] ? arguments->values[OPTION_OUT] : bytes_text(&sets);
-    const struct shared_keys keys = {out, enrolment->folder, sets_only(arguments) ? NULL : root,
+    TRY(sets_place(arguments, &sets, &root, f));
+    const struct shared_keys keys = {bytes_text(&sets), enrolment->folder, root,
                                      option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
     for (size_t i = 0; i < enrolment->shared_count; i++)
         TRY(shared_keys_complete(&keys, enrolment->shared[i], f));

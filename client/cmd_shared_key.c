@@ -4,22 +4,17 @@
 #include "client/shared_keys.h"
 #include "client/text.h"
 
-static const char standard_folder[] = "/etc/ensign/node" /* below the root */, standard_key[] = "sa";
+static const char standard_key[] = "sa";
 
 enum err shared_key_sync(const struct arguments *arguments, struct fault *f)
 {
-    const char *root = arguments->values[OPTION_ROOT], *path = arguments->values[OPTION_OUT];
-    AUTO(bytes) folder_path = {0};
-    bytes_appendf(&folder_path, "%s%s", root ? root : "", standard_folder);
-    TRY(bytes_check(&folder_path, f));
-    if (!path) {
-        path = bytes_text(&folder_path);
-        root = root ? root : "/";
-    }
+    const char *root = NULL;
+    AUTO(bytes) path = {0};
     CLEANUP(fd_cleanup) int folder = -1;
-    TRY(folder_open(path, &folder, f));
+    TRY(sets_place(arguments, &path, &root, f));
+    TRY(folder_open(bytes_text(&path), &folder, f));
     TRY(folder_lock(folder, f));
-    const struct shared_keys keys = {path, folder, root,
+    const struct shared_keys keys = {bytes_text(&path), folder, root,
                                      option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
     return shared_keys_complete(&keys, standard_key, f);
 }

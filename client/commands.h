@@ -6,6 +6,11 @@
 
 typedef enum err command_run(const struct arguments *arguments, struct fault *f);
 
+/* Where the sets of this node are (--out, else below --root or /), and the root that is installed below: NULL with
+ * --out alone. Owned path. */
+MUST_USE enum err sets_place(const struct arguments *arguments, struct bytes *ret_sets, const char **ret_root,
+                             struct fault *f);
+
 command_run clock_show, clock_acknowledge;
 command_run cluster_adopt, cluster_create, cluster_list, cluster_show, cluster_certificates, cluster_kubeconfig;
 command_run restore_show, restore_acknowledge;

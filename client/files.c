@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ca/base/io.h"
+
 enum { FOLDER_MODE = 0700, FOLDER_MODE_PUBLIC = 0755, NAME_SIZE = NAME_MAX + 1 };
 
 void fd_cleanup(int *fd)
@@ -255,20 +257,6 @@ enum err file_read_at(int folder, const char *name, struct bytes *ret_content, s
 static void fresh_name(const char *name, char ret_name[NAME_SIZE])
 {
     snprintf(ret_name, NAME_SIZE, ".new-%s", name);
-}
-
-/* false: see errno */
-static bool fd_write(int fd, struct span content)
-{
-    while (content.size > 0) {
-        ssize_t put = write(fd, content.data, content.size);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return false;
-        content = span(content.data + put, content.size - (size_t)put);
-    }
-    return true;
 }
 
 /* A file that did not exist, complete and on the disk. The mode is set from its creation, whatever the umask. */

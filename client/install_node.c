@@ -130,7 +130,10 @@ static void shared_say(const struct install_node *node)
     for (size_t i = 0; i < node->catalogue.count; i++) {
         const struct catalogue_item *item = &node->catalogue.items[i];
         if (node->whole && item->shared && item->profile && strcmp(item->node->name, node->enrolment->node) == 0)
-            message("%s: not installed yet: it has to be the same on all control planes", item->name);
+            message("%s: not installed yet: ensign cannot share it between control planes; put the set of one of them "
+                    "on all, "
+                    "or have etcd.apiserverClient: perControlPlane in the cluster file",
+                    item->name);
     }
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ca/base/io.h"
+
 static void fd_close(int *fd)
 {
     if (*fd >= 0)
@@ -80,22 +82,11 @@ void file_abandon(const char *path, int take_fd)
     unlink(temporary);
 }
 
-static enum err content_write(const char *path, int fd, struct span content, struct fault *f)
-{
-    for (size_t done = 0; done < content.size;) {
-        ssize_t written = write(fd, content.data + done, content.size - done);
-        if (written < 0 && errno != EINTR)
-            return fault_errno(f, "cannot write %s", path);
-        done += written > 0 ? (size_t)written : 0;
-    }
-    return OK;
-}
-
 enum err file_replace(const char *path, struct span content, mode_t mode, struct fault *f)
 {
     int fd;
     TRY(file_begin(path, mode, &fd, f));
-    enum err err = content_write(path, fd, content, f);
+    enum err err = fd_write(fd, content) ? OK : fault_errno(f, "cannot write %s", path);
     if (err == OK)
         return file_finish(path, fd, f);
     file_abandon(path, fd);

@@ -11,6 +11,7 @@
 
 #include "ca/backup.h"
 #include "ca/base/encode.h"
+#include "ca/base/io.h"
 #include "ca/ca.h"
 #include "ca/meta.h"
 #include "ca/verify.h"
@@ -49,24 +50,14 @@ static enum err small_file(struct backup_reader *reader, const struct making *ma
     return file_replace(path, content, 0600, f);
 }
 
-static enum err piece_write(int fd, struct span piece, struct fault *f)
-{
-    for (size_t done = 0; done < piece.size;) {
-        ssize_t written = write(fd, piece.data + done, piece.size - done);
-        if (written < 0 && errno != EINTR)
-            return fault_errno(f, "cannot write the database");
-        done += written > 0 ? (size_t)written : 0;
-    }
-    return OK;
-}
-
 static enum err database_copy(struct backup_reader *reader, int fd, struct fault *f)
 {
     struct span piece;
     bool last = false;
     while (!last) {
         TRY(backup_read(reader, &piece, &last, f));
-        TRY(piece_write(fd, piece, f));
+        if (!fd_write(fd, piece))
+            return fault_errno(f, "cannot write the database");
     }
     return OK;
 }
