@@ -12,6 +12,7 @@
 #include "client/files.h"
 #include "client/keys.h"
 #include "client/session.h"
+#include "client/shared_proposal.h"
 #include "client/text.h"
 
 /* The receiver that is no node (ca/shared_key.h). */
@@ -180,21 +181,6 @@ static enum err key_take(struct work *work, struct bytes *take_pem, struct fault
     return bytes_give(&spki, &work->spki, f);
 }
 
-static enum err key_load(struct work *work, struct fault *f)
-{
-    CLEANUP(secret_cleanup) struct bytes pem = {0};
-    char name[NAME_MAX];
-    file_name(work, "key", name);
-    TRY(folder_open_at(work->keys->folder, "shared", true, &work->folder, f));
-    enum err err = file_read_at(work->folder, name, &pem, f);
-    if (err == ERR_ABSENT) {
-        fault_clear(f);
-        return OK;
-    }
-    TRY(err);
-    return key_take(work, &pem, f);
-}
-
 /* The key takes the place of what lay there, which nobody holds. */
 static enum err key_store(struct work *work, struct bytes *take_pem, struct fault *f)
 {
@@ -202,6 +188,26 @@ static enum err key_store(struct work *work, struct bytes *take_pem, struct faul
     file_name(work, "key", name);
     TRY(file_put_at(work->folder, name, FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(take_pem), f));
     return key_take(work, take_pem, f);
+}
+
+static enum err key_load(struct work *work, struct fault *f)
+{
+    CLEANUP(secret_cleanup) struct bytes pem = {0};
+    char name[NAME_MAX];
+    file_name(work, "key", name);
+    TRY(folder_open_at(work->keys->folder, "shared", true, &work->folder, f));
+    enum err err = file_read_at(work->folder, name, &pem, f);
+    if (err == OK)
+        return key_take(work, &pem, f);
+    if (err == ERR_ABSENT) {
+        fault_clear(f);
+        err = shared_proposal(work->keys->root, work->name, &pem, f);
+    }
+    if (err == OK)
+        return key_store(work, &pem, f);
+    if (err == ERR_ABSENT)
+        fault_clear(f);
+    return err == ERR_ABSENT ? OK : err;
 }
 
 /* ---- publishing the sealing key ---- */

@@ -4,8 +4,9 @@
  *     DIR/sealing.key            X25519: what others seal to this node
  *     DIR/shared/NAME.key, .pub  a key that this node has; before it is claimed or taken over the node's own proposal
  *
- * The node has the key when the public half of what lies in DIR/shared is the one that the service names: so a step
- * that was interrupted is found done or is done again, and a recovered key can be put there. */
+ * On a node of a cluster that was there before, the proposal is the key that is installed. The node has the key when
+ * the public half of what lies in DIR/shared is the one that the service names: so a step that was interrupted is found
+ * done or is done again, and a recovered key can be put there. */
 #ifndef ENSIGN_CLIENT_SHARED_KEYS_H
 #define ENSIGN_CLIENT_SHARED_KEYS_H
 

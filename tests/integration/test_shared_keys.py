@@ -199,13 +199,23 @@ class SharedKeys(unittest.TestCase):
         cluster.sync('cpthree')
         self.same_key(cluster, ('cptwo', 'cpthree'))
 
-    def test_no_other_key_is_put_in_the_place_of_one_in_use(self):
+    def test_a_key_in_use_is_the_clusters_and_no_other_is_put_in_its_place(self):
+        """Of a cluster that was there before: its first control plane proposes what its API server signs with. The
+        second one has the same, and the third another one."""
         cluster = Cluster(self.service, 'inuse')
-        cluster.identity('cpone')
-        cluster.key_file('cpone').parent.mkdir(parents=True)
-        os.chmod(cluster.root('cpone') / 'etc', 0o700)
-        cluster.key_file('cpone').write_bytes(Key().pem)
-        result = cluster.sync('cpone', False)
+        in_use = Key().pem
+        for node, pem in (('cpone', in_use), ('cptwo', in_use), ('cpthree', Key().pem)):
+            cluster.identity(node)
+            cluster.key_file(node).parent.mkdir(parents=True)
+            os.chmod(cluster.root(node) / 'etc', 0o700)
+            cluster.key_file(node).touch(0o600)
+            cluster.key_file(node).write_bytes(pem)
+        for node in ('cpone', 'cptwo'):
+            cluster.sync(node)
+        self.assertEqual(self.same_key(cluster, ('cpone', 'cptwo')), in_use)
+        self.assertEqual(cluster.sync('cpthree', False, timeout='1s').returncode, PENDING)
+        cluster.sync('cptwo')
+        result = cluster.sync('cpthree', False)
         self.assertEqual(result.returncode, 6, result.stderr)
         self.assertIn('another sa.key', result.stderr)
 
