@@ -11,6 +11,7 @@
 #include "client/files.h"
 #include "client/kubeconfig.h"
 #include "client/output.h"
+#include "client/predecessor.h"
 
 static const char record_name[] = "installed";
 
@@ -23,12 +24,13 @@ void install_cleanup(struct install *install)
 
 /* ---- the plan ---- */
 
-static enum err file_add(struct install *install, const char *path, unsigned mode, struct span content, struct fault *f)
+static enum err file_add(struct install *install, const struct catalogue_item *item, const struct install_pems *pems,
+                         const char *path, unsigned mode, struct span content, struct fault *f)
 {
     if (install->count == INSTALL_FILES_MAX)
         return fault_set(f, CODE_INTERNAL, "a node has more than %d files", INSTALL_FILES_MAX);
     struct install_file *file = &install->files[install->count++];
-    *file = (struct install_file){.path = path, .mode = mode};
+    *file = (struct install_file){.path = path, .item = item, .bundle = pems->bundle, .mode = mode};
     return bytes_copy(content, &file->content, f);
 }
 
@@ -44,7 +46,7 @@ static enum err kubeconfig_add(struct install *install, const struct cluster *cl
     CLEANUP(secret_cleanup) struct bytes text = {0};
     if (pems->certificate.size > 0)
         TRY(kubeconfig_write(&kubeconfig, &text, f));
-    return file_add(install, item->path, item->mode, bytes_span(&text), f);
+    return file_add(install, item, pems, item->path, item->mode, bytes_span(&text), f);
 }
 
 enum err install_add(struct install *install, const struct cluster *cluster, const struct catalogue_item *item,
@@ -53,9 +55,9 @@ enum err install_add(struct install *install, const struct cluster *cluster, con
     if (item->kind == CATALOGUE_KUBECONFIG)
         return kubeconfig_add(install, cluster, item, pems, f);
     if (item->kind == CATALOGUE_BUNDLE)
-        return file_add(install, item->path, item->mode, pems->bundle, f);
-    TRY(file_add(install, item->key_path, item->key_mode, pems->key, f));
-    return file_add(install, item->path, item->mode, pems->certificate, f);
+        return file_add(install, item, pems, item->path, item->mode, pems->bundle, f);
+    TRY(file_add(install, item, pems, item->key_path, item->key_mode, pems->key, f));
+    return file_add(install, item, pems, item->path, item->mode, pems->certificate, f);
 }
 
 /* ---- the record ---- */
@@ -144,29 +146,43 @@ static bool status_check(const struct install_file *file, const struct stat *sta
     return false;
 }
 
-static enum err present_check(const struct install *install, struct install_file *file, const struct bytes *present,
-                              const struct stat *status, struct fault *f)
-{
-    bool ours = false, same = span_equal(bytes_span(present), bytes_span(&file->content));
-    crypto_hash_sha256(file->present, present->data, present->size);
-    TRY(record_has(install, file->present, file->path, &ours, f));
-    file->state = INSTALL_OTHER;
-    if (!same && !ours)
-        fault_reason(f, file->path, "it was changed, or is from somebody else");
-    else if (status_check(file, status, f) && same)
-        file->state = INSTALL_SAME;
-    return OK;
-}
-
-static enum err present_read(const struct install *install, const struct install_file *file, struct bytes *ret_present,
+static enum err present_read(const struct install *install, const char *path, struct bytes *ret_present,
                              struct stat *ret_status, struct fault *f)
 {
     CLEANUP(fd_cleanup) int folder = -1;
     const char *name = NULL;
-    TRY(folder_open_parent(install->root, file->path, false, &folder, &name, f));
+    TRY(folder_open_parent(install->root, path, false, &folder, &name, f));
     TRY(file_read_at(folder, name, ret_present, f));
     if (fstatat(folder, name, ret_status, AT_SYMLINK_NOFOLLOW) != 0)
-        return fault_set(f, CODE_IO, "\"%s\" was removed meanwhile", file->path);
+        return fault_set(f, CODE_IO, "\"%s\" was removed meanwhile", path);
+    return OK;
+}
+
+/* That it may go unasked. A key is looked at with the certificate beside it. */
+static enum err stranger_check(const struct install *install, const struct install_file *file, struct span present,
+                               struct fault *f)
+{
+    const struct catalogue_item *item = file->item;
+    AUTO(bytes) certificate = {0};
+    struct stat ignored;
+    if (file->path != item->key_path)
+        return predecessor_check(item, file->bundle, present, f);
+    TRY(present_read(install, item->path, &certificate, &ignored, f));
+    return predecessor_check_key(item, file->bundle, bytes_span(&certificate), present, f);
+}
+
+static enum err present_check(const struct install *install, struct install_file *file, const struct bytes *present,
+                              const struct stat *status, struct fault *f)
+{
+    bool ours = false, same = span_equal(bytes_span(present), bytes_span(&file->content));
+    struct fault why = {0};
+    crypto_hash_sha256(file->present, present->data, present->size);
+    TRY(record_has(install, file->present, file->path, &ours, f));
+    file->state = INSTALL_OTHER;
+    if (!same && !ours && stranger_check(install, file, bytes_span(present), &why) != OK)
+        fault_reason(f, file->path, "it was changed, or is from somebody else: %.200s", why.text);
+    else if (status_check(file, status, f) && same)
+        file->state = INSTALL_SAME;
     return OK;
 }
 
@@ -175,7 +191,7 @@ static enum err file_look(const struct install *install, struct install_file *fi
     CLEANUP(secret_cleanup) struct bytes present = {0};
     struct stat status;
     struct fault why = {0};
-    enum err err = present_read(install, file, &present, &status, &why);
+    enum err err = present_read(install, file->path, &present, &status, &why);
     if (err == OK)
         return present_check(install, file, &present, &status, f);
     file->state = INSTALL_ABSENT;

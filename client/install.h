@@ -25,7 +25,9 @@ enum install_state {
 };
 
 struct install_file {
-    const char *path; /* the catalogue's */
+    const char *path;                  /* the catalogue's */
+    const struct catalogue_item *item; /* that it is of; borrowed */
+    struct span bundle;                /* of the item's CA; borrowed */
     mode_t mode;
     struct bytes content; /* perhaps a secret; empty while nobody knows it yet */
     enum install_state state;
@@ -44,15 +46,17 @@ struct install {
 struct install_pems {
     struct span key;
     struct span certificate; /* of a key pair: the public key */
-    struct span bundle;      /* of a kubeconfig: the CA of the API server */
+    struct span bundle;      /* of the CA that issued it; of a kubeconfig: the CA of the API server, too */
 };
 
-/* Plans the files of one item, which install_check() and install_write() then have. The catalogue must outlive it. */
+/* Plans the files of one item, which install_check() and install_write() then have. Catalogue and bundle must outlive
+ * it. */
 MUST_USE enum err install_add(struct install *install, const struct cluster *cluster, const struct catalogue_item *item,
                               const struct install_pems *pems, struct fault *f);
 
-/* Looks at all that is there. ERR_CONFLICT names each file that is not ours, or has another mode or owner than ours
- * have, unless `force` is given; ERR_IO a link, or a folder that others can write to. Writes nothing. */
+/* Looks at all that is there. ERR_CONFLICT names each file that is neither ours nor the predecessor of one
+ * (client/predecessor.h), or has another mode or owner than ours have, unless `force` is given; ERR_IO a link, or a
+ * folder that others can write to. Writes nothing. */
 MUST_USE enum err install_check(struct install *install, bool force, struct fault *f);
 
 /* Writes what is not there yet, after install_check(); says each on standard error. */

@@ -1,8 +1,6 @@
 #include "client/pki_folder.h"
 
 #include <dirent.h>
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,11 +8,11 @@
 
 #include "ca/base/encode.h"
 #include "client/files.h"
+#include "client/leaf.h"
 #include "client/text.h"
 #include "policies/cluster.h"
 
 AUTO_POINTER(BIO, BIO_free)
-AUTO_POINTER(X509, X509_free)
 
 /* ---- CAs ---- */
 
@@ -98,21 +96,11 @@ struct listing {
     json_t *items;
 };
 
-/* NULL when the file does not begin with a certificate, or that is a CA's. */
 static X509 *leaf_read(const char *path)
 {
-    AUTO(bytes) text = {0}, der = {0};
-    char label[PEM_LABEL_SIZE];
+    AUTO(bytes) text = {0};
     struct fault ignored = {0};
-    if (file_read(path, &text, &ignored) != OK)
-        return NULL;
-    struct span rest = bytes_span(&text);
-    if (pem_next(&rest, label, &der, &ignored) != OK || strcmp(label, "CERTIFICATE") != 0)
-        return NULL;
-    const uint8_t *at = der.data;
-    CLEANUP(X509_auto) X509 *leaf = d2i_X509(NULL, &at, (long)der.size);
-    ERR_clear_error();
-    return leaf && X509_check_ca(leaf) == 0 ? TAKE(leaf) : NULL;
+    return file_read(path, &text, &ignored) == OK ? leaf_read_pem(bytes_span(&text)) : NULL;
 }
 
 static json_t *name_json(const X509_NAME *name)
@@ -143,14 +131,9 @@ static json_t *hex_json(struct span data)
 
 static const char *leaf_authority(const struct listing *listing, X509 *leaf)
 {
-    for (size_t i = 0; i < listing->count; i++) {
-        CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
-        struct fault ignored = {0};
-        if (public_key_evp(&listing->imports[i].certificate.public_key, &key, &ignored) == OK &&
-            X509_verify(leaf, key) == 1)
+    for (size_t i = 0; i < listing->count; i++)
+        if (leaf_signed_by(leaf, &listing->imports[i].certificate.public_key))
             return listing->authorities[i].name;
-    }
-    ERR_clear_error();
     return NULL;
 }
 

@@ -309,11 +309,15 @@ class Interrupted(Nodes):
             self.enroll(root, self.token('etcdthree'))
         self.assertGreater(at, 25)
 
-    def test_without_the_record_a_replacement_is_refused(self):
-        """The control: it is the record by which a file of ours is known."""
-        root, token, _ = self.renewed('etcdtwo')
-        (root / SETS / 'installed').unlink()
-        self.enroll(root, token, exit_code=CONFLICT)
+    def test_without_the_record_only_what_the_cas_issued_is_replaced(self):
+        """The control: it is the record by which a file of ours is known that is not what its CA issued."""
+        for edited in (False, True):
+            root, token, _ = self.renewed('etcdtwo')
+            (root / SETS / 'installed').unlink()
+            if edited:
+                (root / 'etc/etcd/pki/member.key').write_bytes(Key().pem)
+            self.enroll(root, token, exit_code=CONFLICT if edited else 0)
+            shutil.rmtree(root)
 
     def test_record_is_what_sha256sum_reads(self):
         root, _ = self.enrolled('workerone')
