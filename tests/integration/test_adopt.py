@@ -210,38 +210,93 @@ class Adopt(Case):
                 openssl('verify', '-CAfile', ca, leaf)
         self.assertEqual(self.event('authority.reissued')['authority'], 'etcd-ca')
 
+    def key_forms(self, kind, key, passphrase):
+        """form -> (file, whether it is encrypted): what openssl writes of one key, and of an EC key by hand."""
+        encrypt = ('-aes256', '-passout', f'file:{passphrase}')
+        traditional = {'rsa': ('rsa', '-traditional'), 'ec': ('ec',)}[kind]
+        forms = {'pkcs8': ('pkey',), 'pkcs8 encrypted': ('pkcs8', '-topk8', '-v2', 'aes-256-cbc', *encrypt[1:]),
+                 'traditional': traditional, 'traditional encrypted': (*traditional, *encrypt)}
+        files = {}
+        for form, convert in forms.items():
+            files[form] = self.folder / f'{kind} {form}.key'
+            openssl(*convert, '-in', key, '-out', files[form])
+        if kind == 'ec':  # `openssl ecparam -genkey` writes the curve before the key
+            files['with parameters'] = self.folder / 'parameters.key'
+            files['with parameters'].write_text(openssl('ecparam', '-name', 'prime256v1') + files['traditional'].read_text())
+        for file in files.values():
+            file.chmod(0o600)
+        return files
+
     def test_import(self):
-        self.service.ensign('cluster', 'create', '-f', self.file)
-        ca, passphrase = self.folder / 'ca.crt', self.folder / 'passphrase'
-        make_ca(ca, 'kubernetes', *KUBEADM)
+        passphrase = self.folder / 'passphrase'
         passphrase.touch(mode=0o600)
         passphrase.write_text('correct horse\n')
-        forms = {'pkcs8': ('pkey',), 'encrypted': ('pkcs8', '-topk8', '-v2', 'aes-256-cbc', '-passout', f'file:{passphrase}'),
-                 'traditional': ('rsa', '-traditional'),
-                 'traditional encrypted': ('rsa', '-traditional', '-aes256', '-passout', f'file:{passphrase}')}
-        command = ('ca', 'import', '--cluster', self.name, '--authority', 'kubernetes', '--certificate', ca, '-o', 'json')
-        shows = set()
-        for form, convert in forms.items():
-            key = self.folder / f'{form}.key'
-            openssl(*convert, '-in', ca.with_suffix('.key'), '-out', key)
-            key.chmod(0o600)
-            with self.subTest(form):
-                if 'encrypted' in form:
-                    none = self.service.ensign(*command, '--key', key, check=False)
-                    self.assertIn('has a passphrase', none.stderr)
-                    wrong = self.service.ensign(*command, '--key', key, '--passphrase-file', self.file_of('wrong'), check=False)
-                    self.assertIn('does not open', wrong.stderr)
-                    self.assertEqual((none.returncode, wrong.returncode), (1, 1))
-                shows.add(self.service.ensign(*command, '--key', key, '--passphrase-file', passphrase).stdout)
-        self.assertEqual(len(shows), 1)  # the first imported it
-        self.assertEqual(self.bundle('kubernetes').read_text().count('BEGIN'), 2)
-        openssl('verify', '-CAfile', ca, self.certificate('masterone', 'apiserver'))
+        self.service.ensign('cluster', 'create', '-f', self.file)
+        for authority, kind, key, node, profile in (
+                ('kubernetes', 'rsa', 'rsa:2048', 'masterone', 'apiserver'),
+                ('front-proxy-ca', 'ec', 'ec -pkeyopt ec_paramgen_curve:P-256', 'masterone', 'front-proxy-client')):
+            ca = self.folder / f'{authority}.crt'
+            make_ca(ca, authority, *KUBEADM, key=key)
+            forms = self.key_forms(kind, ca.with_suffix('.key'), passphrase)
+            self.assertEqual(len(forms), {'rsa': 4, 'ec': 5}[kind])
+            command = ('ca', 'import', '--cluster', self.name, '--authority', authority, '--certificate', ca, '-o', 'json')
+            shows = set()
+            for form, file in forms.items():
+                with self.subTest(form, kind=kind):
+                    if 'encrypted' in form:
+                        none = self.service.ensign(*command, '--key', file, check=False)
+                        self.assertIn('has a passphrase', none.stderr)
+                        wrong = self.service.ensign(*command, '--key', file, '--passphrase-file', self.file_of('wrong'),
+                                                    check=False)
+                        self.assertIn('does not open', wrong.stderr)
+                        self.assertEqual((none.returncode, wrong.returncode), (1, 1))
+                    shows.add(self.service.ensign(*command, '--key', file, '--passphrase-file', passphrase).stdout)
+            self.assertEqual(len(shows), 1)  # the first imported it
+            self.assertEqual(self.bundle(authority).read_text().count('BEGIN'), 2)
+            openssl('verify', '-CAfile', ca, self.certificate(node, profile))
         make_ca(self.folder / 'late.crt', 'etcd-ca')
         self.certificate('etcdone', 'etcd-member')
         late = self.service.ensign('ca', 'import', '--cluster', self.name, '--authority', 'etcd-ca', '--certificate',
                                    self.folder / 'late.crt', '--key', self.folder / 'late.key', check=False)
         self.assertEqual(late.returncode, 6)
         self.assertIn('has issued certificates', late.stderr)
+
+    def test_each_form_of_a_key_is_sealed_and_used(self):
+        """A form that is sent again changes nothing: here each is the first of a cluster of its own."""
+        passphrase = self.file_of('correct horse')
+        for kind, key in (('rsa', 'rsa:2048'), ('ec', 'ec -pkeyopt ec_paramgen_curve:P-384')):
+            name = f'{self.name}{kind}'
+            ca = self.folder / f'{kind}.crt'
+            for number, form in enumerate(('pkcs8', 'pkcs8 encrypted', 'traditional', 'traditional encrypted')):
+                with self.subTest(form, kind=kind):
+                    make_ca(ca, 'kubernetes', *KUBEADM, key=key)
+                    file = self.file.with_name(f'{name}{number}.yaml')
+                    file.write_text(self.file.read_text().replace(f'name: {self.name}\n', f'name: {name}{number}\n'))
+                    self.service.ensign('cluster', 'create', '-f', file)
+                    self.service.ensign('ca', 'import', '--cluster', f'{name}{number}', '--authority', 'kubernetes',
+                                        '--certificate', ca, '--passphrase-file', passphrase, '--key',
+                                        self.key_forms(kind, ca.with_suffix('.key'), passphrase)[form])
+                    status, answer = issue(self.admin, der.request(Key()), cluster=f'{name}{number}', node='masterone',
+                                           profile='apiserver')
+                    self.assertEqual(status, 201, answer)
+                    run('openssl', 'verify', '-CAfile', ca, input=answer['certificate'])
+
+    def test_a_folder_of_cfssls_alone_with_a_passphrase(self):
+        """All three CAs of cfssl's in one folder, RSA and EC, the keys encrypted since."""
+        passphrase = self.file_of('correct horse')
+        pki = self.folder / 'pki'
+        for stem, name, key in (('ca', 'kubernetes', {'algo': 'rsa', 'size': 2048}),
+                                ('front-proxy-ca', 'front-proxy-ca', {'algo': 'ecdsa', 'size': 256}),
+                                ('etcd/ca', 'etcd-ca', {'algo': 'ecdsa', 'size': 384})):
+            made = json.loads(run('cfssl', 'gencert', '-initca', '-', input=json.dumps({'CN': name, 'key': key})).stdout)
+            path = pki / f'{stem}.pem'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(made['cert'])
+            run('openssl', 'pkcs8', '-topk8', '-passout', f'file:{passphrase}', '-out', key_of(path), input=made['key'])
+            key_of(path).chmod(0o600)
+        self.refused_with('has a passphrase', '--pki', pki)
+        self.adopt('--pki', pki, '--passphrase-file', passphrase)
+        self.works({'etcd-ca': pki / 'etcd/ca.pem', 'kubernetes': pki / 'ca.pem'})
 
     def file_of(self, text):
         path = self.folder / 'a file'

@@ -85,8 +85,8 @@ class ExternalCa(unittest.TestCase):
                 self.assertEqual(host.files(), before)
 
     def test_kubeadm_renews_nothing(self):
-        """It says so by name; for etcd's own, kubeadm 1.20 knows no external CA and asks for the key. (Nor does its
-        `certs check-expiration` do without the keys.)"""
+        """It says so by name; for etcd's own, kubeadm 1.20 knows no external CA and asks for the key. (For its
+        `certs check-expiration` see expiration.py.)"""
         stacked, external = self.hosts
         for host in self.hosts:
             with self.subTest(host.root.name):
