@@ -137,7 +137,8 @@ static enum err bundle_check(struct span bundle, struct span present, struct fau
             fault_clear(f);
             return OK;
         }
-        TRY(err);
+        if (err != OK)
+            return fault_set(f, CODE_INVALID, "it is no list of certificates");
         if (!bundle_has(bundle, bytes_span(&der)))
             return fault_set(f, CODE_INVALID, "it has a certificate that is not among the cluster's");
     }
