@@ -223,7 +223,7 @@ enum err authority_import(struct ca *ca, const struct caller *caller, const char
                           const struct imported_authority *imported, bool *ret_created,
                           const struct authority **ret_authority, struct fault *f)
 {
-    const struct cluster *found = NULL;
+    CLEANUP(cluster_release) const struct cluster *found = NULL;
     const struct authority *current = NULL;
     struct moment now;
     TRY(cluster_find(ca, cluster, &found, f));

@@ -76,13 +76,18 @@ struct cluster_made {
     const struct authority *const *authorities; /* one for each of cluster_authorities, and NULL */
 };
 /* Reads, checks and stores a cluster file and makes its CAs. The same document again changes nothing (ret_created
- * false); another document under the same name is ERR_CONFLICT. */
+ * false); another document under the same name is ERR_CONFLICT. ret_cluster is a reference, as of cluster_find(). */
 MUST_USE enum err cluster_create(struct ca *ca, const struct caller *caller, const struct document *document,
                                  struct idempotency *idempotency, bool *ret_created, const struct cluster **ret_cluster,
                                  struct fault *f);
-/* Valid as long as ca. ERR_ABSENT. */
+/* The present inventory: a reference to it, for cluster_release(). ERR_ABSENT. */
 MUST_USE enum err cluster_find(struct ca *ca, const char *name, const struct cluster **ret_cluster, struct fault *f);
-/* Calls visit for each cluster in order of name until it returns false. */
+void cluster_release(const struct cluster **cluster); /* for CLEANUP(); may be NULL */
+/* The change goes in only while this is the present inventory, else it is ERR_CONFLICT. */
+void cluster_expect(const struct cluster *cluster, struct change *change);
+/* Waits for an update that is committed, but not found yet: before another attempt. */
+void cluster_settle(struct ca *ca);
+/* Calls visit for each cluster in order of name until it returns false. What it is given is borrowed for the call. */
 void cluster_each(struct ca *ca, bool (*visit)(void *context, const struct cluster *cluster), void *context);
 
 /* ---- join tokens ---- */

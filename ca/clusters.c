@@ -7,32 +7,48 @@
 
 #include "ca/adopt.h"
 
-struct clusters {
-    pthread_rwlock_t lock;
-    struct cluster **items; /* in order of name */
-    size_t count, capacity;
-    pthread_mutex_t creating; /* one creation at a time: it makes keys, and is rare */
+/* One inventory. The list has a reference, and everybody who found it: an update puts another into the list. */
+struct entry {
+    struct cluster cluster; /* first: this is what is given out */
+    _Atomic size_t references;
+    uint64_t revision; /* of the row of its last update; 0: there was none */
 };
 
-static void cluster_free(struct cluster *cluster)
+struct clusters {
+    pthread_rwlock_t lock;
+    struct entry **items; /* in order of name */
+    size_t count, capacity;
+    pthread_mutex_t changing; /* one creation or update at a time: they are rare */
+};
+
+static struct entry *entry_of(const struct cluster *cluster)
 {
-    if (!cluster)
+    return (struct entry *)cluster;
+}
+
+const struct cluster *cluster_reference(const struct cluster *cluster)
+{
+    entry_of(cluster)->references++;
+    return cluster;
+}
+
+void cluster_release(const struct cluster **cluster)
+{
+    struct entry *entry = entry_of(*cluster);
+    if (!entry || --entry->references > 0)
         return;
-    cluster_cleanup(cluster);
-    free(cluster);
+    cluster_cleanup(&entry->cluster);
+    free(entry);
 }
 
-static void cluster_auto(struct cluster **cluster)
+enum err cluster_new(const struct document *document, const struct cluster **ret_cluster, struct fault *f)
 {
-    cluster_free(*cluster);
-}
-
-static enum err cluster_new(const struct document *document, struct cluster **ret_cluster, struct fault *f)
-{
-    CLEANUP(cluster_auto) struct cluster *cluster = calloc(1, sizeof *cluster);
-    if (!cluster)
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
         return fault_no_memory(f);
-    TRY(cluster_read(document, cluster, f));
+    entry->references = 1;
+    CLEANUP(cluster_release) const struct cluster *cluster = &entry->cluster;
+    TRY(cluster_read(document, &entry->cluster, f));
     *ret_cluster = TAKE(cluster);
     return OK;
 }
@@ -42,7 +58,7 @@ static size_t clusters_position(const struct clusters *clusters, const char *nam
     size_t low = 0, high = clusters->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (strcmp(clusters->items[middle]->name, name) < 0)
+        if (strcmp(clusters->items[middle]->cluster.name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -50,24 +66,53 @@ static size_t clusters_position(const struct clusters *clusters, const char *nam
     return low;
 }
 
-/* Under the lock, or before anybody else knows of `clusters`. */
-static enum err clusters_insert(struct clusters *clusters, struct cluster *take_cluster, struct fault *f)
+/* NULL when there is none. Under the lock. */
+static struct entry **clusters_entry(const struct clusters *clusters, const char *name)
 {
+    size_t at = clusters_position(clusters, name);
+    return at < clusters->count && strcmp(clusters->items[at]->cluster.name, name) == 0 ? &clusters->items[at] : NULL;
+}
+
+/* Under the lock, or before anybody else knows of `clusters`. */
+static enum err clusters_insert(struct clusters *clusters, const struct cluster *take_cluster, struct fault *f)
+{
+    CLEANUP(cluster_release) const struct cluster *cluster = take_cluster;
     if (clusters->count == clusters->capacity) {
         size_t capacity = clusters->capacity * 2 + 8;
-        struct cluster **items = realloc(clusters->items, capacity * sizeof(struct cluster *));
-        if (!items) {
-            cluster_free(take_cluster);
+        struct entry **items = realloc(clusters->items, capacity * sizeof(struct entry *));
+        if (!items)
             return fault_no_memory(f);
-        }
         clusters->items = items;
         clusters->capacity = capacity;
     }
-    size_t at = clusters_position(clusters, take_cluster->name);
-    memmove(clusters->items + at + 1, clusters->items + at, (clusters->count - at) * sizeof(struct cluster *));
-    clusters->items[at] = take_cluster;
+    size_t at = clusters_position(clusters, cluster->name);
+    memmove(clusters->items + at + 1, clusters->items + at, (clusters->count - at) * sizeof(struct entry *));
+    clusters->items[at] = entry_of(TAKE(cluster));
     clusters->count++;
     return OK;
+}
+
+/* ---- the row of the last update ---- */
+
+static enum err revision_read(struct store *store, const char *cluster, uint64_t *ret_revision, struct fault *f)
+{
+    AUTO(bytes) key = {0};
+    AUTO(bytes) row = {0};
+    key_cluster_update(cluster, &key);
+    TRY(bytes_check(&key, f));
+    enum err err = store_get(store, bytes_span(&key), &row, ret_revision, f);
+    if (err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    *ret_revision = 0;
+    return OK;
+}
+
+void cluster_expect(const struct cluster *cluster, struct change *change)
+{
+    AUTO(bytes) key = {0};
+    key_cluster_update(cluster->name, &key);
+    change_expect(change, &key, entry_of(cluster)->revision);
 }
 
 /* ---- loading ---- */
@@ -84,9 +129,9 @@ static enum err cluster_load(struct clusters *clusters, struct span row, struct 
     TRY(cluster_record_unpack(row, &record, f));
     CLEANUP(document_auto) struct document *document = NULL;
     TRY(document_parse_json(bytes_span(&record.document), &document, f));
-    struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(cluster_new(document, &cluster, f));
-    return clusters_insert(clusters, cluster, f);
+    return clusters_insert(clusters, TAKE(cluster), f);
 }
 
 static bool load_row(void *context, struct span key, struct span value)
@@ -108,7 +153,7 @@ enum err clusters_load(struct store *store, struct clusters **ret_clusters, stru
     if (!clusters)
         return fault_no_memory(f);
     pthread_rwlock_init(&clusters->lock, NULL);
-    pthread_mutex_init(&clusters->creating, NULL);
+    pthread_mutex_init(&clusters->changing, NULL);
     AUTO(bytes) from = {0};
     AUTO(bytes) to = {0};
     key_prefix('c', &from);
@@ -116,6 +161,8 @@ enum err clusters_load(struct store *store, struct clusters **ret_clusters, stru
     struct load load = {clusters, f, OK};
     TRY(store_scan(store, bytes_span(&from), bytes_span(&to), false, load_row, &load, f));
     TRY(load.err);
+    for (size_t i = 0; i < clusters->count; i++)
+        TRY(revision_read(store, clusters->items[i]->cluster.name, &clusters->items[i]->revision, f));
     *ret_clusters = TAKE(clusters);
     return OK;
 }
@@ -124,10 +171,12 @@ void clusters_free(struct clusters *clusters)
 {
     if (!clusters)
         return;
-    for (size_t i = 0; i < clusters->count; i++)
-        cluster_free(clusters->items[i]);
+    for (size_t i = 0; i < clusters->count; i++) {
+        const struct cluster *cluster = &clusters->items[i]->cluster;
+        cluster_release(&cluster);
+    }
     free(clusters->items);
-    pthread_mutex_destroy(&clusters->creating);
+    pthread_mutex_destroy(&clusters->changing);
     pthread_rwlock_destroy(&clusters->lock);
     free(clusters);
 }
@@ -138,13 +187,12 @@ enum err cluster_find(struct ca *ca, const char *name, const struct cluster **re
 {
     struct clusters *clusters = ca->clusters;
     pthread_rwlock_rdlock(&clusters->lock);
-    size_t at = clusters_position(clusters, name);
-    const struct cluster *found =
-        at < clusters->count && strcmp(clusters->items[at]->name, name) == 0 ? clusters->items[at] : NULL;
+    struct entry **found = clusters_entry(clusters, name);
+    const struct cluster *cluster = found ? cluster_reference(&(*found)->cluster) : NULL;
     pthread_rwlock_unlock(&clusters->lock);
-    if (!found)
+    if (!cluster)
         return fault_set(f, CODE_NOT_FOUND, "no cluster \"%.64s\"", name);
-    *ret_cluster = found;
+    *ret_cluster = cluster;
     return OK;
 }
 
@@ -152,9 +200,41 @@ void cluster_each(struct ca *ca, bool (*visit)(void *context, const struct clust
 {
     struct clusters *clusters = ca->clusters;
     pthread_rwlock_rdlock(&clusters->lock);
-    for (size_t i = 0; i < clusters->count && visit(context, clusters->items[i]); i++) {
+    for (size_t i = 0; i < clusters->count && visit(context, &clusters->items[i]->cluster); i++) {
     }
     pthread_rwlock_unlock(&clusters->lock);
+}
+
+/* ---- changing ---- */
+
+void clusters_lock(struct ca *ca)
+{
+    pthread_mutex_lock(&ca->clusters->changing);
+}
+
+void clusters_unlock(struct ca *ca)
+{
+    pthread_mutex_unlock(&ca->clusters->changing);
+}
+
+void cluster_settle(struct ca *ca)
+{
+    clusters_lock(ca);
+    clusters_unlock(ca);
+}
+
+enum err clusters_replace(struct ca *ca, const struct cluster *take_cluster, struct fault *f)
+{
+    CLEANUP(cluster_release) const struct cluster *cluster = take_cluster;
+    struct clusters *clusters = ca->clusters;
+    TRY(revision_read(ca->store, cluster->name, &entry_of(cluster)->revision, f));
+    pthread_rwlock_wrlock(&clusters->lock);
+    struct entry **place = clusters_entry(clusters, cluster->name);
+    const struct cluster *before = &(*place)->cluster;
+    *place = entry_of(TAKE(cluster));
+    pthread_rwlock_unlock(&clusters->lock);
+    cluster_release(&before);
+    return OK;
 }
 
 /* ---- creation ---- */
@@ -241,9 +321,9 @@ static void creation_event(const struct cluster *cluster, const char *actor, con
 }
 
 static enum err cluster_make(struct ca *ca, const struct caller *caller, const struct adoption *adoption,
-                             struct idempotency *idempotency, struct cluster *take_cluster, struct fault *f)
+                             struct idempotency *idempotency, const struct cluster *take_cluster, struct fault *f)
 {
-    CLEANUP(cluster_auto) struct cluster *cluster = take_cluster;
+    CLEANUP(cluster_release) const struct cluster *cluster = take_cluster;
     char actor[DNS_NAME_MAX + 32];
     caller_text(caller, actor, sizeof actor);
     AUTO(creation) creation = {0};
@@ -274,20 +354,21 @@ static enum err adoption_same(struct ca *ca, const char *cluster, const struct a
 }
 
 static enum err cluster_create_once(struct ca *ca, const struct caller *caller, const struct adoption *adoption,
-                                    struct idempotency *idempotency, struct cluster *take_cluster, bool *ret_created,
-                                    const struct cluster **ret_cluster, struct fault *f)
+                                    struct idempotency *idempotency, const struct cluster *take_cluster,
+                                    bool *ret_created, const struct cluster **ret_cluster, struct fault *f)
 {
-    CLEANUP(cluster_auto) struct cluster *cluster = take_cluster;
+    CLEANUP(cluster_release) const struct cluster *cluster = take_cluster;
     char name[CLUSTER_NAME_MAX + 1];
     strcpy(name, cluster->name);
-    const struct cluster *known = NULL;
+    CLEANUP(cluster_release) const struct cluster *known = NULL;
     if (cluster_find(ca, name, &known, f) == OK) {
         if (!span_equal(bytes_span(&known->document), bytes_span(&cluster->document)))
             return fault_set(f, CODE_CONFLICT,
-                             "cluster \"%s\" exists with another inventory; changing it is not possible yet", name);
+                             "cluster \"%s\" exists with another inventory: `ensign cluster update` changes it", name);
+        TRY(adoption_same(ca, name, adoption, f));
         *ret_created = false;
-        *ret_cluster = known;
-        return adoption_same(ca, name, adoption, f);
+        *ret_cluster = TAKE(known);
+        return OK;
     }
     fault_clear(f);
     TRY(cluster_make(ca, caller, adoption, idempotency, TAKE(cluster), f));
@@ -299,11 +380,11 @@ enum err cluster_adopt(struct ca *ca, const struct caller *caller, const struct 
                        const struct adoption *adoption, struct idempotency *idempotency, bool *ret_created,
                        const struct cluster **ret_cluster, struct fault *f)
 {
-    struct cluster *cluster = NULL;
+    const struct cluster *cluster = NULL;
     TRY(cluster_new(document, &cluster, f));
-    pthread_mutex_lock(&ca->clusters->creating);
+    clusters_lock(ca);
     enum err err = cluster_create_once(ca, caller, adoption, idempotency, cluster, ret_created, ret_cluster, f);
-    pthread_mutex_unlock(&ca->clusters->creating);
+    clusters_unlock(ca);
     return err;
 }
 

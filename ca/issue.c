@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-/* A token's row changes when the same node fetches another profile meanwhile: read it again, this often at most. */
+/* A token's row changes when the same node fetches another profile meanwhile, and inventories change: read them again,
+ * this often at most. */
 enum { ATTEMPTS_MAX = 50 };
 
 static const char *request_node(const struct issue_request *request)
@@ -25,9 +26,10 @@ static const char *request_person(const struct issue_request *request)
 
 /* Finds what the decision is about: profile, inventory, issuing CA. */
 static enum err subject_find(struct ca *ca, const struct issue_request *request, const struct profile **ret_profile,
-                             const struct authority **ret_authority, struct subject_of_decision *ret_subject,
-                             struct fault *f)
+                             const struct authority **ret_authority, const struct cluster **ret_cluster,
+                             struct subject_of_decision *ret_subject, struct fault *f)
 {
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     const struct profile *profile = profiles_find(&ca->profiles, request->profile);
     if (!profile)
         return fault_set(f, CODE_NOT_FOUND, "no profile \"%.64s\"", request->profile);
@@ -37,7 +39,8 @@ static enum err subject_find(struct ca *ca, const struct issue_request *request,
                                           .service_names = &ca->service.names,
                                           .lifetime_seconds = request->lifetime_seconds};
     if (strcmp(request->cluster, CLUSTER_SERVICE) != 0)
-        TRY(cluster_find(ca, request->cluster, &subject.cluster, f));
+        TRY(cluster_find(ca, request->cluster, &cluster, f));
+    subject.cluster = cluster;
     bool of_service = strcmp(profile->issuer, AUTHORITY_SERVICE) == 0;
     const struct authority *authority =
         authorities_find(ca->authorities, of_service ? CLUSTER_SERVICE : request->cluster, profile->issuer);
@@ -47,6 +50,7 @@ static enum err subject_find(struct ca *ca, const struct issue_request *request,
     subject.authority_not_after = authority->certificate.body.content.not_after;
     *ret_profile = profile;
     *ret_authority = authority;
+    *ret_cluster = TAKE(cluster);
     *ret_subject = subject;
     return OK;
 }
@@ -76,13 +80,18 @@ static enum err key_owner_check(struct ca *ca, const struct issue_request *reque
     return OK;
 }
 
+/* By the inventory that is the present one now. */
 static enum err request_decide(struct ca *ca, const struct issue_request *request, const struct request *csr,
-                               struct issue_result *result, bool *ret_claimed, struct fault *f)
+                               const char *key_owner, struct issue_result *result, struct fault *f)
 {
     const struct profile *profile = NULL;
     struct subject_of_decision subject = {0};
-    TRY(subject_find(ca, request, &profile, &result->authority, &subject, f));
-    TRY(key_owner_check(ca, request, csr, ret_claimed, &subject.key_owner, f));
+    cluster_release(&result->cluster);
+    result->cluster = NULL;
+    decision_cleanup(&result->decision);
+    result->decision = (struct decision){0};
+    TRY(subject_find(ca, request, &profile, &result->authority, &result->cluster, &subject, f));
+    subject.key_owner = key_owner;
     return decide(profile, &request->caller, &subject, csr, result->now.now, &result->decision, f);
 }
 
@@ -185,6 +194,8 @@ static enum err change_prepare(struct ca *ca, const struct issue_request *reques
     AUTO(bytes) key = {0};
     key_certificate(record->serial, &key);
     change_expect(change, &key, 0);
+    if (result->cluster)
+        cluster_expect(result->cluster, change);
     change->authority = result->authority;
     change->record = record;
     issue_event(&change->event, record, &result->decision);
@@ -219,6 +230,7 @@ static enum err issue_once(struct ca *ca, const struct issue_request *request, c
 static enum err issue_decide(struct ca *ca, const struct issue_request *request, struct request *csr,
                              struct issue_result *result, bool *ret_claimed, struct fault *f)
 {
+    const char *key_owner = NULL;
     while (sem_wait(&ca->crypto) != 0) {
         /* interrupted by a signal */
     }
@@ -226,11 +238,14 @@ static enum err issue_decide(struct ca *ca, const struct issue_request *request,
     if (err == OK)
         err = blocklist_check(&ca->blocked_keys, &csr->public_key, f);
     if (err == OK)
-        err = request_decide(ca, request, csr, result, ret_claimed, f);
+        err = key_owner_check(ca, request, csr, ret_claimed, &key_owner, f);
+    if (err == OK)
+        err = request_decide(ca, request, csr, key_owner, result, f);
     sem_post(&ca->crypto);
     return err;
 }
 
+/* A conflict: the row of the token changed, or the inventory. What was decided by the one before is decided anew. */
 static enum err issue_granted(struct ca *ca, const struct issue_request *request, const struct request *csr,
                               struct issue_result *result, struct fault *f)
 {
@@ -241,6 +256,8 @@ static enum err issue_granted(struct ca *ca, const struct issue_request *request
         certificate_record_cleanup(&result->record);
         result->record = (struct certificate_record){0};
         fault_clear(f);
+        cluster_settle(ca);
+        TRY(request_decide(ca, request, csr, NULL, result, f));
     }
 }
 
@@ -295,4 +312,5 @@ void issue_result_cleanup(struct issue_result *result)
 {
     decision_cleanup(&result->decision);
     certificate_record_cleanup(&result->record);
+    cluster_release(&result->cluster);
 }

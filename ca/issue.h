@@ -26,6 +26,7 @@ struct issue_result {
     struct certificate_record record; /* empty when dry_run */
     bool stored_before;               /* the same token, profile and public key: the answer given then */
     const struct authority *authority;
+    const struct cluster *cluster; /* that it was decided by: a reference; NULL for the service's own */
 };
 
 /* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,

@@ -30,6 +30,12 @@ void key_cluster(const char *cluster, struct bytes *out)
     bytes_append_text(out, cluster);
 }
 
+void key_cluster_update(const char *cluster, struct bytes *out)
+{
+    pack_u8(out, 'v');
+    bytes_append_text(out, cluster);
+}
+
 void key_token(const uint8_t id[TOKEN_ID_SIZE], struct bytes *out)
 {
     pack_u8(out, 't');
@@ -71,6 +77,7 @@ enum {
     SERVICE_VERSION = 1,
     AUTHORITY_VERSION = 1,
     CLUSTER_VERSION = 1,
+    CLUSTER_UPDATE_VERSION = 1,
     TOKEN_VERSION = 1,
     CERTIFICATE_VERSION = 1,
     ANSWER_VERSION = 1,
@@ -158,6 +165,12 @@ void cluster_record_pack(const struct cluster_record *record, struct bytes *out)
     pack_span(out, bytes_span(&record->document));
     pack_i64(out, record->created_at);
     pack_text(out, record->created_by);
+}
+
+void cluster_update_pack(int64_t updated_at, struct bytes *out)
+{
+    pack_u8(out, CLUSTER_UPDATE_VERSION);
+    pack_i64(out, updated_at);
 }
 
 void cluster_record_cleanup(struct cluster_record *record)

@@ -9,6 +9,7 @@
  *   m index                                 form of the search indexes, u8, and how many leaves they have seen, u64
  *   a <cluster> 0 <authority> 0 <u32>       authority_record, by generation
  *   c <cluster>                             cluster_record
+ *   v <cluster>                             when its inventory was changed last, i64; none before the first time
  *   t <token id, 16 bytes>                  token_record
  *   s <serial, 20 bytes>                    certificate_record (serials are close to time order)
  *   l <sequence, u64>                       audit leaf
@@ -31,6 +32,7 @@ enum { RECORD_SCHEMA = 1, TOKEN_ID_SIZE = 16, TOKEN_SECRET_SIZE = 32 };
 void key_meta(const char *name, struct bytes *out);
 void key_authority(const char *cluster, const char *authority, uint32_t generation, struct bytes *out);
 void key_cluster(const char *cluster, struct bytes *out);
+void key_cluster_update(const char *cluster, struct bytes *out);
 void key_token(const uint8_t id[TOKEN_ID_SIZE], struct bytes *out);
 void key_certificate(const uint8_t serial[SERIAL_SIZE], struct bytes *out);
 void key_leaf(uint64_t sequence, struct bytes *out);
@@ -110,6 +112,7 @@ struct answer_record {
 void service_record_pack(const struct service_record *record, struct bytes *out);
 void authority_record_pack(const struct authority_record *record, struct bytes *out);
 void cluster_record_pack(const struct cluster_record *record, struct bytes *out);
+void cluster_update_pack(int64_t updated_at, struct bytes *out);
 void token_record_pack(const struct token_record *record, struct bytes *out);
 void certificate_record_pack(const struct certificate_record *record, struct bytes *out);
 void answer_record_pack(const struct answer_record *record, struct bytes *out);

@@ -18,7 +18,7 @@ const char *token_state(const struct token_record *record, int64_t now)
  * used. */
 static enum err token_check(struct ca *ca, const struct token_request *request, struct fault *f)
 {
-    const struct cluster *cluster;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(cluster_find(ca, request->cluster, &cluster, f));
     if (!cluster_node(cluster, request->node))
         fault_reason(f, "/node", "cluster \"%s\" has no node \"%s\"", request->cluster, request->node);

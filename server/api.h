@@ -60,7 +60,7 @@ void adoption_body_cleanup(struct adoption_body *body);
 /* Tokens and nodes see only their own cluster and node. What they may not see is for them not there. */
 bool caller_sees_cluster(const struct caller *caller, const char *cluster);
 bool caller_sees_node(const struct caller *caller, const char *cluster, const char *node);
-/* The cluster of that name, if the caller sees it. ERR_ABSENT. */
+/* The cluster of that name, if the caller sees it: a reference, for cluster_release(). ERR_ABSENT. */
 MUST_USE enum err caller_cluster(struct app *app, const struct caller *caller, const char *name,
                                  const struct cluster **ret_cluster, struct fault *f);
 
@@ -71,7 +71,7 @@ api_render certificate_answer;
 
 /* ---- the handlers ---- */
 
-http_handler api_cluster_create, api_cluster_list, api_cluster_get;
+http_handler api_cluster_create, api_cluster_list, api_cluster_get, api_cluster_update;
 http_handler api_authority_list, api_authority_bundle;
 http_handler api_authority_import, api_authority_reissue, api_import_key_get;
 http_handler api_catalogue_get;

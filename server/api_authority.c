@@ -16,7 +16,7 @@ static enum err authority_names(struct app *app, const struct http_request *requ
                                 struct fault *f)
 {
     static const char *const of_service[] = {AUTHORITY_SERVICE, NULL};
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     if (strcmp(request->parameters[0], CLUSTER_SERVICE) == 0) {
         *ret_names = of_service;
         return OK;

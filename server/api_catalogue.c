@@ -51,7 +51,7 @@ static json_t *cursor_json(const struct cluster *cluster, struct range range, bo
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
                            struct fault *f)
 {
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     struct range range = {0};
     AUTO(catalogue) catalogue = {0};
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));

@@ -62,7 +62,7 @@ static enum err answer_issue(struct app *app, const struct http_request *request
                              struct http_response *ret_response, struct fault *f)
 {
     CLEANUP(document_auto) struct document *document = NULL;
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
     TRY(document_parse_json(request->body, &document, f));
     struct issue_request asked = {.caller = request->caller, .cluster = cluster->name, .node = "", .identity = ""};

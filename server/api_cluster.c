@@ -2,12 +2,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/cluster_update.h"
 #include "server/api.h"
+#include "server/http_target.h"
 #include "server/json.h"
 
 /* ---- create, adopt ---- */
 
-/* The cluster document, which is a member of the body, as a document of its own; and the CAs to adopt, if there are. */
+/* The cluster document, which is a member of the body, as a document of its own. Reports what is wrong in the body. */
+static enum err cluster_member(const struct node *cluster, struct document **ret_document, struct fault *f)
+{
+    if (!node_present(cluster))
+        node_error(cluster, "the member \"cluster\" is missing");
+    else if (!json_is_object(cluster->value))
+        node_error(cluster, "a cluster is an object");
+    TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
+    return document_of_node(cluster, ret_document, f);
+}
+
+/* The cluster, and the CAs to adopt, if there are. */
 static enum err body_read(const struct document *document, struct document **ret_document,
                           struct adoption_body *ret_adoption, bool *ret_adopts, struct fault *f)
 {
@@ -18,16 +31,11 @@ static enum err body_read(const struct document *document, struct document **ret
     *ret_adopts = node_present(&adopt);
     if (*ret_adopts)
         TRY(adoption_body_read(&adopt, ret_adoption, f));
-    if (!node_present(&cluster))
-        node_error(&cluster, "the member \"cluster\" is missing");
-    else if (!json_is_object(cluster.value))
-        node_error(&cluster, "a cluster is an object");
-    TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
-    return document_of_node(&cluster, ret_document, f);
+    return cluster_member(&cluster, ret_document, f);
 }
 
 /* What was wrong in the cluster document, as places in the body. */
-static enum err cluster_invalid(struct fault *f)
+static void cluster_pointers(struct fault *f)
 {
     for (size_t i = 0; i < f->reasons_count; i++) {
         struct fault_reason *reason = &f->reasons[i];
@@ -35,7 +43,6 @@ static enum err cluster_invalid(struct fault *f)
         memcpy(inner, reason->pointer, sizeof inner);
         snprintf(reason->pointer, sizeof reason->pointer, "/cluster%.151s", inner);
     }
-    return fault_set(f, CODE_INVALID, "this is not a valid cluster");
 }
 
 /* Looks at the document apart from the CAs that are adopted with it: what is wrong with those is not in it. */
@@ -43,7 +50,10 @@ static enum err cluster_check(const struct document *document, struct fault *f)
 {
     AUTO(cluster) cluster = {0};
     enum err err = cluster_read(document, &cluster, f);
-    return err == ERR_INPUT ? cluster_invalid(f) : err;
+    if (err != ERR_INPUT)
+        return err;
+    cluster_pointers(f);
+    return fault_set(f, CODE_INVALID, "this is not a valid cluster");
 }
 
 static void location_set(const struct cluster *cluster, struct http_response *response)
@@ -65,7 +75,7 @@ static enum err answer_create(struct app *app, const struct http_request *reques
     CLEANUP(document_auto) struct document *body = NULL, *document = NULL;
     AUTO(adoption_body) adoption = {0};
     bool adopts = false, created = false;
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(document_parse_json(request->body, &body, f));
     TRY(body_read(body, &document, &adoption, &adopts, f));
     TRY(cluster_check(document, f));
@@ -118,13 +128,78 @@ struct http_response api_cluster_list(struct app *app, const struct http_request
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
                            struct fault *f)
 {
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
     *ret_response = http_json(200, json_cluster(app->ca, cluster, true));
-    return OK;
+    return etag_set(ret_response, f);
 }
 
 struct http_response api_cluster_get(struct app *app, const struct http_request *request)
 {
     return api_answer(answer_get, NULL, app, request);
+}
+
+/* ---- update ---- */
+
+static enum err update_read(const struct document *document, struct document **ret_document, bool *ret_dry_run,
+                            struct fault *f)
+{
+    static const char *const keys[] = {"cluster", "dry_run", NULL};
+    struct node root = document_root(document, f), cluster = node_get(&root, "cluster"),
+                dry_run = node_get(&root, "dry_run");
+    node_allow(&root, keys);
+    node_bool(&dry_run, NODE_OPTIONAL, ret_dry_run);
+    return cluster_member(&cluster, ret_document, f);
+}
+
+/* Whether the request is about the inventory as it is now: If-Match of RFC 9110 section 13.1.1, which lets a server
+ * answer otherwise than by 412; here each who comes too late gets the same answer. */
+static enum err match_check(struct app *app, const struct http_request *request, const struct cluster *cluster,
+                            struct fault *f)
+{
+    const char *wanted = http_header(request, "If-Match");
+    if (!wanted)
+        return OK;
+    struct http_response present = http_json(200, json_cluster(app->ca, cluster, true));
+    enum err err = etag_set(&present, f);
+    if (err == OK && !etag_listed(wanted, present.etag))
+        err = fault_set(f, CODE_CONFLICT, "cluster \"%s\" is another than If-Match says; look at it again",
+                        cluster->name);
+    http_response_cleanup(&present);
+    return err;
+}
+
+/* What is to be known about the update, and then about the inventory. */
+static json_t *update_warnings(const struct cluster_update *update)
+{
+    json_t *warnings = json_copy(update->diff.warnings);
+    for (size_t i = 0; i < update->after->warnings_count; i++)
+        json_list_add(&warnings, json_string(update->after->warnings[i]));
+    return warnings;
+}
+
+static enum err answer_update(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                              struct fault *f)
+{
+    CLEANUP(document_auto) struct document *body = NULL, *document = NULL;
+    CLEANUP(cluster_release) const struct cluster *before = NULL;
+    AUTO(cluster_update) update = {0};
+    bool dry_run = false;
+    TRY(caller_cluster(app, &request->caller, request->parameters[0], &before, f));
+    TRY(match_check(app, request, before, f));
+    TRY(document_parse_json(request->body, &body, f));
+    TRY(update_read(body, &document, &dry_run, f));
+    TRY(cluster_check(document, f));
+    enum err err = cluster_update(app->ca, &request->caller, before, document, dry_run, &update, f);
+    if (err == ERR_INPUT)
+        cluster_pointers(f);
+    TRY(err);
+    *ret_response = http_json(200, json_pack("{ss sb sO so}", "name", before->name, "updated", update.updated,
+                                             "changes", update.diff.changes, "warnings", update_warnings(&update)));
+    return OK;
+}
+
+struct http_response api_cluster_update(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_update, NULL, app, request);
 }

@@ -49,7 +49,7 @@ static json_t *enrolment_json(struct ca *ca, const struct cluster *cluster, cons
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
                            struct fault *f)
 {
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     struct token_record token;
     TRY(token_get(app->ca, request->token_id, &token, NULL, f));
     TRY(cluster_find(app->ca, token.cluster, &cluster, f));

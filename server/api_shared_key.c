@@ -36,14 +36,20 @@ static void node_generation(const struct node *root, const char *name, int64_t m
     node_integer(&node, NODE_REQUIRED, min, INT32_MAX, ret_generation);
 }
 
+static void shared_caller_cleanup(struct shared_caller *caller)
+{
+    cluster_release(&caller->cluster);
+}
+
 static enum err caller_of(struct app *app, const struct http_request *request, struct shared_caller *ret_caller,
                           struct fault *f)
 {
-    struct shared_caller caller = {.caller = &request->caller};
+    AUTO(shared_caller) caller = {.caller = &request->caller};
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &caller.cluster, f));
     if (request->caller.kind == REQUESTER_NODE)
         TRY(certificate_serial(request->client_certificate, caller.serial, f));
     *ret_caller = caller;
+    caller.cluster = NULL;
     return OK;
 }
 
@@ -63,7 +69,7 @@ static enum err answer_publish(struct app *app, const struct http_request *reque
     static const char *const keys[] = {"public_key", "signature", NULL};
     CLEANUP(document_auto) struct document *document = NULL;
     AUTO(bytes) signature = {0};
-    struct shared_caller caller = {0};
+    AUTO(shared_caller) caller = {0};
     uint8_t public_key[SEALING_KEY_SIZE] = {0};
     TRY(caller_of(app, request, &caller, f));
     TRY(document_parse_json(request->body, &document, f));
@@ -202,7 +208,7 @@ static enum err shared_key_show(struct app *app, const struct http_request *requ
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
                            struct fault *f)
 {
-    struct shared_caller caller = {0};
+    AUTO(shared_caller) caller = {0};
     TRY(caller_of(app, request, &caller, f));
     if (request->caller.kind == REQUESTER_NODE)
         TRY(shared_caller_check(app->ca, &caller, "shared key", f));
@@ -222,7 +228,7 @@ static enum err answer_claim(struct app *app, const struct http_request *request
     static const char *const keys[] = {"expected_generation", "spki", NULL};
     CLEANUP(document_auto) struct document *document = NULL;
     AUTO(bytes) spki = {0};
-    struct shared_caller caller = {0};
+    AUTO(shared_caller) caller = {0};
     int64_t generation = 0;
     TRY(caller_of(app, request, &caller, f));
     TRY(document_parse_json(request->body, &document, f));
@@ -292,7 +298,7 @@ static enum err answer_seal(struct app *app, const struct http_request *request,
 {
     CLEANUP(document_auto) struct document *document = NULL;
     AUTO(envelopes) envelopes = {0};
-    struct shared_caller caller = {0};
+    AUTO(shared_caller) caller = {0};
     int64_t generation = 0;
     TRY(caller_of(app, request, &caller, f));
     TRY(document_parse_json(request->body, &document, f));
@@ -312,7 +318,7 @@ static enum err answer_acknowledge(struct app *app, const struct http_request *r
 {
     static const char *const keys[] = {"generation", NULL};
     CLEANUP(document_auto) struct document *document = NULL;
-    struct shared_caller caller = {0};
+    AUTO(shared_caller) caller = {0};
     int64_t generation = 0;
     TRY(caller_of(app, request, &caller, f));
     TRY(document_parse_json(request->body, &document, f));

@@ -76,7 +76,7 @@ static bool listing_add(void *context, const struct token_record *record)
 static enum err answer_list(struct app *app, const struct http_request *request, struct http_response *ret_response,
                             struct fault *f)
 {
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
     struct listing listing = {cluster->name, ca_now(app->ca), json_array()};
     enum err err = token_each(app->ca, listing_add, &listing, f);

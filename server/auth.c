@@ -143,6 +143,31 @@ static enum err refusal_write(struct app *app, const struct http_request *reques
     return OK;
 }
 
+static bool caller_is_limited(const struct caller *caller)
+{
+    return caller->kind == REQUESTER_TOKEN || caller->kind == REQUESTER_NODE;
+}
+
+/* The node of a token or a node identity is in the inventory. One that was removed is told so; that is a leaf, too. */
+static enum err node_check(struct app *app, const struct http_request *request, struct fault *f)
+{
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
+    const struct caller *caller = &request->caller;
+    struct fault why = {0};
+    char what[128];
+    if (!caller_is_limited(caller))
+        return OK;
+    TRY(cluster_find(app->ca, caller->cluster, &cluster, f));
+    if (cluster_node(cluster, caller->node))
+        return OK;
+    enum err err = fault_set(&why, CODE_POLICY_DENIED, "node \"%s\" was removed from the inventory of cluster \"%s\"",
+                             caller->node, caller->cluster);
+    snprintf(what, sizeof what, "%s %s", request->route->method, request->route->pattern);
+    TRY(audit_denial(app->ca, caller, what, &why, f));
+    *f = why;
+    return err;
+}
+
 enum err auth_authenticate(struct app *app, struct http_request *request, struct fault *f)
 {
     enum err err = caller_find(app, request, f);
@@ -153,15 +178,11 @@ enum err auth_authenticate(struct app *app, struct http_request *request, struct
         request->granted |= MAY_METRICS;
     if (request->caller.kind)
         TRY(identity_take(app->limits.requests, &request->caller, "too many requests of this identity", f));
+    TRY(node_check(app, request, f));
     return refusal_write(app, request, f);
 }
 
 /* ---- what a caller may see ---- */
-
-static bool caller_is_limited(const struct caller *caller)
-{
-    return caller->kind == REQUESTER_TOKEN || caller->kind == REQUESTER_NODE;
-}
 
 bool caller_sees_cluster(const struct caller *caller, const char *cluster)
 {
@@ -176,10 +197,10 @@ bool caller_sees_node(const struct caller *caller, const char *cluster, const ch
 enum err caller_cluster(struct app *app, const struct caller *caller, const char *name,
                         const struct cluster **ret_cluster, struct fault *f)
 {
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(cluster_find(app->ca, name, &cluster, f));
     if (!caller_sees_cluster(caller, name))
         return fault_set(f, CODE_NOT_FOUND, "no cluster \"%.64s\"", name);
-    *ret_cluster = cluster;
+    *ret_cluster = TAKE(cluster);
     return OK;
 }

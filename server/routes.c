@@ -26,6 +26,7 @@ const struct route routes[] = {
     {"POST", "/v1/clusters", BODY_1M, D, api_cluster_create},
     {"GET", "/v1/clusters", BODY_NONE, N | O | A | D, api_cluster_list},
     {"GET", "/v1/clusters/{cluster}", BODY_NONE, T | N | O | A | D, api_cluster_get},
+    {"PUT", "/v1/clusters/{cluster}", BODY_1M, D, api_cluster_update},
     {"GET", "/v1/clusters/{cluster}/authorities", BODY_NONE, T | N | O | A | D, api_authority_list},
     {"POST", "/v1/clusters/{cluster}/authorities", BODY_64K, D, api_authority_import},
     {"POST", "/v1/clusters/{cluster}/authorities/{authority}/reissue", BODY_4K, D, api_authority_reissue},

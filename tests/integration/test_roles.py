@@ -21,6 +21,8 @@ MATRIX = [
     ('GET', '/v1/clusters/other', None, (401, 404, 404, 200, 200, 200, 200)),
     ('GET', '/v1/clusters/none', None, (401, 404, 404, 404, 404, 404, 404)),
     ('GET', '/v1/clusters/ensign', None, (401, 404, 404, 404, 404, 404, 404)),
+    ('PUT', '/v1/clusters/vagrant', 'same_cluster', (401, 403, 403, 403, 403, 200, 200)),
+    ('PUT', '/v1/clusters/none', 'same_cluster', (401, 403, 403, 403, 403, 404, 404)),
     ('GET', '/v1/clusters/vagrant/authorities', None, (401, 200, 200, 200, 200, 200, 200)),
     ('GET', '/v1/clusters/other/authorities', None, (401, 404, 404, 200, 200, 200, 200)),
     ('POST', '/v1/clusters/vagrant/authorities', 'same_authority', (401, 403, 403, 403, 403, 200, 200)),

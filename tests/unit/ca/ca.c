@@ -461,7 +461,7 @@ static void same_cluster_again_changes_nothing_and_another_one_is_refused(void *
     struct fixture *fixture = *state;
     struct fault f = {0};
     struct caller admin = {.kind = REQUESTER_ADMIN, .name = "test"};
-    const struct cluster *cluster = NULL, *same = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL, *same = NULL;
     bool created = true;
     struct document *document = NULL;
     assert_ok(cluster_find(fixture->ca, "lab", &cluster, &f), &f);

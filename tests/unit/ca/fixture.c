@@ -79,7 +79,7 @@ static void fixture_cluster(struct fixture *fixture)
 {
     struct fault f = {0};
     struct document *document = NULL;
-    const struct cluster *cluster = NULL;
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     struct caller admin = {.kind = REQUESTER_ADMIN, .name = "test"};
     bool created = false;
     check(document_parse(span_text(cluster_text), "lab.yaml", &document, &f), &f);
