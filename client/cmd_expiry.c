@@ -34,10 +34,15 @@ static enum err rows_choose(const json_t *rows, const char *state, const char *w
 enum err cluster_certificates(const struct arguments *arguments, struct fault *f)
 {
     static const struct column columns[] = {
-        {"NODE", "node", false},          {"CERTIFICATE", "name", false},
-        {"STATE", "state", false},        {"NOT AFTER", "not_after", false},
-        {"SERIAL", "serial", false},      {"KIND", "kind", true},
-        {"AUTHORITY", "authority", true}, {"RESIDUAL TIME", "residual_time", true},
+        {"NODE", "node", false},
+        {"CERTIFICATE", "name", false},
+        {"STATE", "state", false},
+        {"NOT AFTER", "not_after", false},
+        {"SERIAL", "serial", false},
+        {"DIFFERENCES", "differences", false},
+        {"KIND", "kind", true},
+        {"AUTHORITY", "authority", true},
+        {"RESIDUAL TIME", "residual_time", true},
         {"PATH", "path", true},
     };
     AUTO(session) session = {0};
@@ -62,6 +67,7 @@ static const struct column certificate_columns[] = {
     {"CERTIFICATE AUTHORITY", "authority", false},
     {"EXTERNALLY MANAGED", "externally_managed", false},
     {"STATE", "state", true},
+    {"DIFFERENCES", "differences", true},
     {"SERIAL", "serial", true},
 };
 static const struct column authority_columns[] = {
@@ -132,5 +138,7 @@ enum err certificate_check_expiration(const struct arguments *arguments, struct 
     duration_text(inspection.threshold_seconds, threshold);
     size_t due = inspection_due(&inspection);
     return due == 0 ? OK
-                    : fault_set(f, CODE_EXPIRING, "%zu expire within %s, have expired or are missing", due, threshold);
+                    : fault_set(f, CODE_EXPIRING,
+                                "%zu expire within %s, have expired, are missing or differ from the cluster file", due,
+                                threshold);
 }

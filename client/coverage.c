@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const coverage_state_words[] = {"ok", "expiring", "expired", "retired", "missing", "extra", NULL};
+#include "client/difference.h"
+
+const char *const coverage_state_words[] = {"ok",      "expiring", "expired", "differs",
+                                            "retired", "missing",  "extra",   NULL};
 
 /* How good a certificate is, ascending. */
-enum rank { RANK_EXPIRED, RANK_RETIRED, RANK_VALID };
+enum rank { RANK_EXPIRED, RANK_RETIRED, RANK_DIFFERENT, RANK_VALID };
 
 struct candidate {
     const struct coverage_certificate *certificate;
@@ -97,21 +100,31 @@ static size_t kind_first(const struct candidates *candidates, const char *profil
 
 static bool better(const struct candidate *candidate, const struct candidate *best)
 {
-    if (!best || candidate->rank != best->rank)
-        return !best || candidate->rank > best->rank;
+    if (!best->certificate || candidate->rank != best->rank)
+        return !best->certificate || candidate->rank > best->rank;
     return candidate->certificate->sequence > best->certificate->sequence;
 }
 
-/* NULL when there is none. All that are for this place are marked as expected. */
-static const struct candidate *best_for(const struct coverage_place *place, struct candidates *candidates)
+/* How good it is in this place. */
+static struct candidate candidate_for(const struct coverage_place *place, const struct candidate *candidate)
+{
+    struct candidate here = *candidate;
+    if (here.rank == RANK_VALID && content_differs(place->content, here.certificate->content))
+        here.rank = RANK_DIFFERENT;
+    return here;
+}
+
+/* Without a certificate when there is none. All that are for this place are marked as expected. */
+static struct candidate best_for(const struct coverage_place *place, struct candidates *candidates)
 {
     const char *holder = place->shared ? NULL : place->holder;
-    const struct candidate *best = NULL;
+    struct candidate best = {0};
     for (size_t i = kind_first(candidates, place->profile, holder);
          i < candidates->count && kind_compare(candidates->items[i].certificate, place->profile, holder) == 0; i++) {
         candidates->items[i].expected = true;
-        if (better(&candidates->items[i], best))
-            best = &candidates->items[i];
+        const struct candidate here = candidate_for(place, &candidates->items[i]);
+        if (better(&here, &best))
+            best = here;
     }
     return best;
 }
@@ -120,12 +133,14 @@ static const struct candidate *best_for(const struct coverage_place *place, stru
 
 static enum coverage_state state_of(const struct coverage_question *question, const struct candidate *candidate)
 {
-    if (!candidate)
+    if (!candidate->certificate)
         return COVERAGE_MISSING;
     if (candidate->rank == RANK_EXPIRED)
         return COVERAGE_EXPIRED;
     if (candidate->rank == RANK_RETIRED)
         return COVERAGE_RETIRED;
+    if (candidate->rank == RANK_DIFFERENT)
+        return COVERAGE_DIFFERS;
     return candidate->certificate->not_after - question->now < question->threshold_seconds ? COVERAGE_EXPIRING
                                                                                            : COVERAGE_OK;
 }
@@ -134,9 +149,9 @@ static void rows_fill(const struct coverage_question *question, struct candidate
                       struct coverage *coverage)
 {
     for (size_t i = 0; i < question->places_count; i++) {
-        const struct candidate *best = best_for(&question->places[i], candidates);
+        const struct candidate best = best_for(&question->places[i], candidates);
         coverage->rows[coverage->count++] =
-            (struct coverage_row){state_of(question, best), &question->places[i], best ? best->certificate : NULL};
+            (struct coverage_row){state_of(question, &best), &question->places[i], best.certificate};
     }
     for (size_t i = 0; i < candidates->count; i++)
         if (!candidates->items[i].expected && candidates->items[i].rank != RANK_EXPIRED)

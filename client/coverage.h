@@ -3,15 +3,17 @@
  *     ok        a certificate that is valid, of a CA that the cluster has now
  *     expiring  so, but for less than the threshold
  *     expired   the last one is over
+ *     differs   valid, of such a CA, but with other names than one that is issued now: the cluster file was changed
  *     retired   valid, but of a CA that the cluster has no more: it must be issued anew before trust in that CA ends
  *     missing   nothing was issued, or all of it was revoked
  *     extra     valid, and nothing expects it: a node or role that is gone, or a mistake
  *
- * Of several certificates for one place the best counts: valid before retired before expired, then the one that was
- * issued last. What was replaced is no extra.  Threads: pure. */
+ * Of several certificates for one place the best counts: valid before differing before retired before expired, then the
+ * one that was issued last. What was replaced is no extra.  Threads: pure. */
 #ifndef ENSIGN_CLIENT_COVERAGE_H
 #define ENSIGN_CLIENT_COVERAGE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +23,7 @@ enum coverage_state {
     COVERAGE_OK,
     COVERAGE_EXPIRING,
     COVERAGE_EXPIRED,
+    COVERAGE_DIFFERS,
     COVERAGE_RETIRED,
     COVERAGE_MISSING,
     COVERAGE_EXTRA,
@@ -33,6 +36,7 @@ struct coverage_place {
     const char *profile, *authority;
     const char *kind, *path; /* as the catalogue has them; NULL where it has none */
     bool shared;             /* a certificate for any holder will do */
+    const json_t *content;   /* what it should hold (client/difference.h); NULL: whatever it does */
 };
 
 /* One that was issued. */
@@ -42,6 +46,7 @@ struct coverage_certificate {
     int64_t sequence;      /* the later it was issued, the greater */
     int64_t not_after;     /* UTC seconds; valid until the end of this one */
     bool revoked;
+    const json_t *content; /* what it holds (client/difference.h), or NULL */
 };
 
 struct coverage_question {

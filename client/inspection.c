@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "client/difference.h"
 #include "client/output.h"
 #include "client/pages.h"
 #include "client/session.h"
@@ -55,6 +56,7 @@ static enum err place_read(json_t *item, struct coverage_place *place, bool *ret
     if (*ret_taken && !read.authority)
         return answer_wrong("the catalogue", f);
     read.shared = shared;
+    read.content = json_object_get(item, "certificate");
     *place = read;
     return OK;
 }
@@ -93,6 +95,7 @@ static enum err certificate_read(json_t *item, struct coverage_certificate *cert
     read.signed_by = json_string_value(signed_by);
     read.sequence = sequence;
     read.revoked = strcmp(state, "revoked") == 0;
+    read.content = item;
     *ret_taken = json_is_string(node) || strcmp(read.authority, AUTHORITY_SERVICE) == 0;
     *certificate = read;
     return OK;
@@ -184,14 +187,16 @@ static enum err certificate_row(struct inspection *inspection, const char *clust
     AUTO(bytes) name = {0};
     name_text(row, of_service, &name);
     TRY(bytes_check(&name, f));
-    json_t *json = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:s}", "cluster", cluster, "node",
+    json_t *json = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:s, s:o}", "cluster", cluster, "node",
                              of_service ? NULL
                              : place    ? place->holder
                                         : certificate->holder,
                              "name", bytes_text(&name), "profile", place ? place->profile : certificate->profile,
                              "kind", place ? place->kind : NULL, "path", place ? place->path : NULL, "state",
                              coverage_state_words[row->state], "serial", certificate ? certificate->serial : NULL,
-                             "authority", place ? place->authority : certificate->authority);
+                             "authority", place ? place->authority : certificate->authority, "differences",
+                             row->state == COVERAGE_DIFFERS ? content_differences(place->content, certificate->content)
+                                                            : json_array());
     return row_add(inspection, inspection->certificates, json, certificate ? &certificate->not_after : NULL, f);
 }
 
@@ -303,7 +308,7 @@ static enum err service_places(struct material *material, int64_t now, struct fa
         if (json_object_set_new(seen, certificate->holder, json_true()) != 0)
             return fault_no_memory(f);
         material->places[count++] = (struct coverage_place){
-            certificate->holder, certificate->profile, certificate->authority, NULL, NULL, false};
+            certificate->holder, certificate->profile, certificate->authority, NULL, NULL, false, NULL};
     }
     material->question.places = material->places;
     material->question.places_count = count;
@@ -363,7 +368,8 @@ static size_t rows_due(const json_t *rows, int64_t threshold_seconds)
         const json_t *row = json_array_get(rows, i), *residual = json_object_get(row, "residual_seconds");
         const char *state = json_string_value(json_object_get(row, "state"));
         bool extra = state && strcmp(state, coverage_state_words[COVERAGE_EXTRA]) == 0;
-        count += !extra && (!json_is_integer(residual) || json_integer_value(residual) < threshold_seconds);
+        bool differs = state && strcmp(state, coverage_state_words[COVERAGE_DIFFERS]) == 0;
+        count += !extra && (differs || !json_is_integer(residual) || json_integer_value(residual) < threshold_seconds);
     }
     return count;
 }

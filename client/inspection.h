@@ -13,7 +13,8 @@ struct inspection {
     struct api *api; /* borrowed */
     int64_t now, threshold_seconds;
     json_t *service_authorities; /* of the service itself, which issues the identities of nodes: a list of the API */
-    /* {"cluster", "node", "name", "profile", "kind", "path", "state", "serial", "authority", "not_after",
+    /* {"cluster", "node", "name", "profile", "kind", "path", "state", "serial", "authority", "differences",
+     *  "not_after",
      *  "residual_time", "residual_seconds", "externally_managed"}, null for what a row does not have. The name is
      *  kubeadm's: "apiserver", "admin.conf". */
     json_t *certificates;
@@ -33,7 +34,8 @@ MUST_USE enum err inspection_add(struct inspection *inspection, const char *clus
  * Nobody knows whether who let an identity expire should still have one. */
 MUST_USE enum err inspection_add_service(struct inspection *inspection, struct fault *f);
 
-/* How many expire below the threshold, have expired, or are missing, of certificates that should be and of CAs. */
+/* How many expire below the threshold, have expired, are missing or differ, of certificates that should be and of CAs.
+ */
 size_t inspection_due(const struct inspection *inspection);
 
 #endif

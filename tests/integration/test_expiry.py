@@ -23,7 +23,8 @@ PATTERNS = {'TIME': r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ', 'SERIAL': r'[0-7][0-9a-f
 DAY = 86400
 ROW = {'cluster': 'edge', 'node': 'gate', 'name': 'node-identity', 'profile': 'node-identity', 'kind': 'certificate',
        'path': '/etc/ensign/node/node-identity/tls.crt', 'state': 'ok', 'serial': 'SERIAL', 'authority': 'service-ca',
-       'not_after': 'TIME', 'residual_time': 'RESIDUAL', 'residual_seconds': 'SECONDS', 'externally_managed': False}
+       'differences': [], 'not_after': 'TIME', 'residual_time': 'RESIDUAL', 'residual_seconds': 'SECONDS',
+       'externally_managed': False}
 MISSING = {**ROW, 'state': 'missing', 'serial': None, 'not_after': None, 'residual_time': 'missing',
            'residual_seconds': None}
 

@@ -19,20 +19,20 @@ struct row {
 
 #define PLACE(holder, profile)                                                                                         \
     {                                                                                                                  \
-        holder, profile, "kubernetes", "certificate", "/a", false                                                      \
+        holder, profile, "kubernetes", "certificate", "/a", false, NULL                                                \
     }
 #define SHARED(holder, profile)                                                                                        \
     {                                                                                                                  \
-        holder, profile, "kubernetes", "certificate", "/a", true                                                       \
+        holder, profile, "kubernetes", "certificate", "/a", true, NULL                                                 \
     }
 /* lasts: seconds from now */
 #define ISSUED(holder, profile, serial, signed_by, sequence, lasts)                                                    \
     {                                                                                                                  \
-        holder, profile, "kubernetes", serial, signed_by, sequence, NOW + (lasts), false                               \
+        holder, profile, "kubernetes", serial, signed_by, sequence, NOW + (lasts), false, NULL                         \
     }
 #define REVOKED(holder, profile, serial, sequence, lasts)                                                              \
     {                                                                                                                  \
-        holder, profile, "kubernetes", serial, "new", sequence, NOW + (lasts), true                                    \
+        holder, profile, "kubernetes", serial, "new", sequence, NOW + (lasts), true, NULL                              \
     }
 
 static const struct row rows[] = {
