@@ -56,6 +56,95 @@ enum err cluster_create(const struct arguments *arguments, struct fault *f)
     return output_object(&output, document_json(answer), f);
 }
 
+/* ---- update ---- */
+
+static const struct column change_columns[] = {
+    {"CHANGE", "path", false},
+    {"BEFORE", "before", false},
+    {"AFTER", "after", false},
+};
+
+/* In a cell: lists with commas, what a node has beside its name with blanks. */
+static void value_text(const json_t *value, struct bytes *out)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+    json_array_foreach((json_t *)value, i, item)
+    {
+        bytes_append_text(out, i ? "," : "");
+        value_text(item, out);
+    }
+    json_object_foreach((json_t *)value, key, item)
+    {
+        if (strcmp(key, "name") == 0)
+            continue;
+        bytes_append_text(out, out->size ? " " : "");
+        value_text(item, out);
+    }
+    if (json_is_string(value))
+        bytes_append_text(out, json_string_value(value));
+}
+
+static enum err change_row(json_t *change, const char *side, struct fault *f)
+{
+    AUTO(bytes) text = {0};
+    value_text(json_object_get(change, side), &text);
+    TRY(bytes_check(&text, f));
+    return json_object_set_new(change, side, json_string(bytes_text(&text))) == 0 ? OK : fault_no_memory(f);
+}
+
+/* The list of changes for a table. */
+static enum err changes_print(const struct output *output, json_t *changes, struct fault *f)
+{
+    CLEANUP(json_cleanup) json_t *list = json_pack("{s:O}", "items", changes);
+    if (!list)
+        return fault_no_memory(f);
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        TRY(change_row(json_array_get(changes, i), "before", f));
+        TRY(change_row(json_array_get(changes, i), "after", f));
+    }
+    return output_list(output, list, f);
+}
+
+static enum err update_print(const struct session *session, const struct document *answer, bool dry_run,
+                             struct fault *f)
+{
+    const struct output output = {session->format, change_columns, ARRAY_SIZE(change_columns)};
+    json_t *json = document_json(answer), *changes = json_object_get(json, "changes");
+    const char *name = json_string_value(json_object_get(json, "name"));
+    if (!name || !json_is_array(changes))
+        return fault_set(f, CODE_UNTRUSTED, "the service's answer is not what the API promises: the update");
+    warnings_print(answer);
+    if (dry_run)
+        message("cluster %s is as it was (--dry-run)", name);
+    else if (!json_is_true(json_object_get(json, "updated")))
+        message("cluster %s has this file already", name);
+    if (session->format == OUTPUT_JSON || session->format == OUTPUT_YAML)
+        return output_object(&output, json, f);
+    return json_array_size(changes) == 0 ? OK : changes_print(&output, changes, f);
+}
+
+enum err cluster_update(const struct arguments *arguments, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *document = NULL, *answer = NULL;
+    AUTO(cluster) cluster = {0};
+    AUTO(session) session = {0};
+    AUTO(bytes) path = {0};
+    bool dry_run = arguments->values[OPTION_DRY_RUN] != NULL;
+    TRY(document_read(arguments->values[OPTION_FILE], &document, f));
+    TRY(cluster_read(document, &cluster, f));
+    TRY(session_open(arguments, &session, f));
+    cluster_path(&path, cluster.name, "");
+    TRY(bytes_check(&path, f));
+    CLEANUP(json_cleanup)
+    json_t *body = json_pack("{s:O, s:b}", "cluster", document_json(document), "dry_run", dry_run);
+    if (!body)
+        return fault_no_memory(f);
+    TRY(api_json(session.api, "PUT", bytes_text(&path), body, &answer, f));
+    return update_print(&session, answer, dry_run, f);
+}
+
 /* ---- adopt ---- */
 
 static const struct column found_columns[] = {

@@ -29,7 +29,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
                     .argument = "FILE",
                     .help = "a certification request, PEM; - for standard input",
                     .kind = VALUE_FILE},
-    [OPTION_DRY_RUN] = {.name = "dry-run", .help = "show the decision; issue nothing"},
+    [OPTION_DRY_RUN] = {.name = "dry-run", .help = "only show what would be issued or changed"},
     [OPTION_ETCD_PKI] = {.name = "etcd-pki",
                          .argument = "DIR",
                          .help = "where the CA of etcd lies, when not below --pki",
@@ -143,6 +143,17 @@ const struct command commands[] = {
      "  ensign cluster adopt -f cluster.yaml --pki /etc/kubernetes/pki\n"
      "  ensign cluster adopt -f cluster.yaml --pki ./kubernetes --etcd-pki ./etcd --generate-missing\n",
      cluster_adopt},
+    {"cluster update", "", 0, 0, READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(DRY_RUN), OPTION_BIT(FILE),
+     "change the inventory of a cluster",
+     "Puts the file in the place of the one that the cluster was made with, and shows what that changes;\n"
+     "--dry-run only shows it. The name, etcd.topology and keys.authorities stay. When it is done, no\n"
+     "certificate is issued by the file before any more. Those that were stay valid: `ensign cluster\n"
+     "certificates` shows what is missing, differs and is extra then. A node that is not in the file any\n"
+     "more is refused, with its tokens; when it comes back under its name, what it had is good again.\n"
+     "Of several who update a cluster at the same time one does, and the others exit with 6.\n\n"
+     "  ensign cluster update -f cluster.yaml --dry-run\n"
+     "  ensign cluster update -f cluster.yaml\n",
+     cluster_update},
     {"cluster list", "", 0, 0, READ_OPTIONS, 0, "list the clusters",
      "  ensign cluster list\n"
      "  ensign cluster list -o name\n",
@@ -156,9 +167,10 @@ const struct command commands[] = {
      "show what should be on the nodes, and what was issued",
      "A line for each certificate and kubeconfig that belongs on a node, with the newest valid\n"
      "certificate that was issued for it: ok, expiring (valid for less than --threshold), expired,\n"
-     "retired (its CA is none that the cluster has now), or missing. Valid certificates that nothing\n"
-     "expects, of nodes that are gone for example, follow as extra. What is really installed on the\n"
-     "nodes the service does not see. The exit code is 0 whatever it finds.\n\n"
+     "retired (its CA is none that the cluster has now), differs (in its names, from what the cluster\n"
+     "file says now), or missing. Valid certificates that nothing expects, of nodes that are gone for\n"
+     "example, follow as extra. What is really installed on the nodes the service does not see. The exit\n"
+     "code is 0 whatever it finds.\n\n"
      "  ensign cluster certificates vagrant\n"
      "  ensign cluster certificates vagrant --state missing\n"
      "  ensign cluster certificates vagrant --node masterone --threshold 60d -o wide\n",
@@ -232,7 +244,8 @@ const struct command commands[] = {
     {"certificate check-expiration", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(THRESHOLD), 0,
      "show what expires, as kubeadm does, for whole clusters",
      "The table of kubeadm certs check-expiration for all nodes of a cluster, and then its CAs. The exit\n"
-     "code is 5 when something expires within --threshold, has expired or is missing, and else 0.\n"
+     "code is 5 when something expires within --threshold, has expired, is missing or differs from the\n"
+     "cluster file, and else 0.\n"
      "Without --cluster: all clusters, and the service's own certificate and identities. Time is the\n"
      "service's, not that of this machine. EXTERNALLY MANAGED is no: Ensign has the keys of the CAs;\n"
      "kubeadm on the nodes, which has not, says yes.\n\n"

@@ -12,7 +12,8 @@ MUST_USE enum err sets_place(const struct arguments *arguments, struct bytes *re
                              struct fault *f);
 
 command_run clock_show, clock_acknowledge;
-command_run cluster_adopt, cluster_create, cluster_list, cluster_show, cluster_certificates, cluster_kubeconfig;
+command_run cluster_adopt, cluster_create, cluster_update, cluster_list, cluster_show, cluster_certificates;
+command_run cluster_kubeconfig;
 command_run restore_show, restore_acknowledge;
 command_run tokens_create, tokens_list, tokens_revoke;
 command_run enroll;
