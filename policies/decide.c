@@ -142,6 +142,20 @@ static void subject_build(const struct inquiry *in, struct distinguished_name *s
         groups_add(&in->subject->user, subject);
 }
 
+/* Whatever the profile says: who may do everything in a cluster is for its admins to decide, and for the node that has
+ * to have such a certificate. As the group of a user nobody gets these (user_check). */
+static void administration_check(const struct inquiry *in, const struct distinguished_name *subject)
+{
+    const unsigned trusted = REQUESTER_ADMIN | REQUESTER_TOKEN | REQUESTER_NODE;
+    if (in->caller->kind & trusted || in->profile->organizations_from == ORGANIZATIONS_USER)
+        return;
+    for (size_t i = 0; i < subject->organizations_count; i++)
+        if (kubernetes_group_is_admins(subject->organizations[i]))
+            fault_reason(in->f, "/profile", "O=%s may do everything in the cluster: an admin may ask for it%s",
+                         subject->organizations[i],
+                         in->profile->node_roles ? ", or the node itself, with a token (ensign token create)" : "");
+}
+
 /* keyEncipherment is for RSA key transport to servers only: RFC 8813 section 3 forbids it for ECDSA. */
 static unsigned key_usage_build(const struct inquiry *in)
 {
@@ -271,6 +285,7 @@ enum err decide(const struct profile *profile, const struct caller *caller, cons
     user_check(profile, subject->cluster, &subject->user, f);
     TRY(names_build(&in, &content->names));
     subject_build(&in, &content->subject);
+    administration_check(&in, &content->subject);
     content->key_usage = key_usage_build(&in);
     content->extended_key_usage = profile->extended_key_usage;
     times_build(&in, now, content);

@@ -39,6 +39,8 @@ struct decision {
 
 /* keyEncipherment is granted only to RSA keys with serverAuth (RFC 8813 §3; zlint finds it elsewhere).
  * not_before = now - backdate; not_after = now + lifetime, cut to the CA's.
+ * A subject in a group that may do everything in the cluster (kubernetes_group_is_admins) is for admins and for the
+ * node's own token or identity, whoever else the profile is for.
  * Key usages asked for are compared with the profile's: a request may ask for keyEncipherment whatever its key.
  * Errors: ERR_DENIED (CODE_POLICY_DENIED) with all reasons, pointers "/profile", "/cluster", "/node", "/name" (of an
  * identity), "/user", "/groups", "/groups/0"…, "/csr/subject", "/csr/subjectAltName", "/csr/keyUsage",

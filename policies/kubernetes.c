@@ -1,6 +1,7 @@
 #include "policies/kubernetes.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "ca/base/cleanup.h"
 
@@ -48,4 +49,9 @@ const struct kubernetes_facts *kubernetes_facts(unsigned minor, int patch)
     while (i > 0 && (rows[i].minor > minor || (rows[i].minor == minor && rows[i].patch > known)))
         i--;
     return &rows[i].facts;
+}
+
+bool kubernetes_group_is_admins(const char *group)
+{
+    return strcmp(group, MASTERS) == 0 || strcmp(group, ADMINS) == 0;
 }

@@ -54,6 +54,9 @@ MATRIX = [
     ('POST', '/v1/clusters/other/certificates', 'user', (401, 404, 403, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/vagrant/certificates', 'user', (401, 403, 403, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/vagrant/certificates', 'cluster_admin', (401, 403, 403, 403, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'administrator', (401, 403, 403, 403, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'kubelet_client', (401, 403, 403, 403, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'etcd_client', (401, 403, 403, 201, 403, 201, 201)),
     ('POST', '/v1/identities', 'identity', (401, 403, 403, 403, 403, 201, 201)),
     ('GET', '/v1/certificates', None, (401, 403, 200, 200, 200, 200, 200)),
     ('GET', '/v1/certificates?cluster=vagrant&node=etcdone', None, (401, 403, 200, 200, 200, 200, 200)),
@@ -86,6 +89,10 @@ SHARED_BODIES = {
                                                   'signature': 'AAAA'}]},
     'held': {'generation': 1},
 }
+
+NODE_BODIES = {'own_csr': ('etcd-member', 'etcdone'), 'other_csr': ('etcd-member', 'etcdtwo'),
+               'administrator': ('admin', 'masterone'), 'kubelet_client': ('apiserver-kubelet-client', 'masterone'),
+               'etcd_client': ('apiserver-etcd-client', 'masterone')}
 
 CODES = {401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}
 
@@ -155,8 +162,8 @@ class Roles(Case):
         if kind in ('user', 'cluster_admin'):
             return {'profile': kind.replace('_', '-'), 'user': 'jane', 'csr': der.request(Key())}
         if kind:
-            node = {'own_csr': 'etcdone', 'other_csr': 'etcdtwo'}[kind]
-            return {'profile': 'etcd-member', 'node': node, 'csr': der.request(Key())}
+            profile, node = NODE_BODIES[kind]
+            return {'profile': profile, 'node': node, 'csr': der.request(Key())}
         return None
 
     def test_matrix(self):

@@ -46,8 +46,20 @@ static void facts_are_those_of_the_version(void **state)
     }
 }
 
+static void admins_are_two_groups(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"",      "system:nodes", "system:master", "system:masters2", "cluster-admins",
+                                         "ADMINS"};
+    assert_true(kubernetes_group_is_admins(MASTERS));
+    assert_true(kubernetes_group_is_admins(ADMINS));
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        assert_false(kubernetes_group_is_admins(others[i]));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(facts_are_those_of_the_version)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(facts_are_those_of_the_version),
+                                       cmocka_unit_test(admins_are_two_groups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

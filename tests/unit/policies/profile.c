@@ -6,6 +6,7 @@ enum {
     ANY_KEY = 1 << KEY_ECDSA_P256 | 1 << KEY_ECDSA_P384 | 1 << KEY_RSA_2048 | 1 << KEY_RSA_3072 | 1 << KEY_RSA_4096
 };
 enum { NODE_ASKS = REQUESTER_TOKEN | REQUESTER_OPERATOR | REQUESTER_ADMIN };
+enum { ADMIN_ASKS = REQUESTER_TOKEN | REQUESTER_ADMIN };
 enum { OF_NODE = NAMES_NODE_NAME | NAMES_NODE_HOSTNAMES | NAMES_NODE_ADDRESSES };
 enum { ANY_NODE = ROLE_ETCD | ROLE_CONTROL_PLANE | ROLE_WORKER | ROLE_LOAD_BALANCER };
 enum { SERVER = EXTENDED_SERVER_AUTH, CLIENT = EXTENDED_CLIENT_AUTH };
@@ -34,9 +35,9 @@ static const struct expected {
      CLIENT, 0, ORGANIZATIONS_KUBELET_CLIENT, "", NULL},
     {"front-proxy-client", "front-proxy-ca", "front-proxy-client", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, 0,
      "", NULL},
-    {"admin", "kubernetes", "kubernetes-admin", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, ORGANIZATIONS_ADMIN, "",
-     NULL},
-    {"super-admin", "kubernetes", "kubernetes-super-admin", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0,
+    {"admin", "kubernetes", "kubernetes-admin", 0, ADMIN_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0, ORGANIZATIONS_ADMIN,
+     "", NULL},
+    {"super-admin", "kubernetes", "kubernetes-super-admin", 0, ADMIN_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0,
      ORGANIZATIONS_SUPER_ADMIN, "", NULL},
     {"kubelet", "kubernetes", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_CONTROL_PLANE | ROLE_WORKER, 0, CLIENT, 0, 0,
      "system:node:", "system:nodes"},

@@ -109,7 +109,6 @@ static void users_get_no_more_than_the_cluster_gives(void **state)
         {"user", "jane", "kubeadm:cluster-admins", "/groups/0", "Kubernetes' own groups", 0},
         {"user", "jane", NULL, "/profile", "is for operator, admin to ask for", REQUESTER_AUDITOR},
         {"user", "jane", NULL, "/profile", "is for operator, admin to ask for", REQUESTER_SERVICE},
-        {"cluster-admin", "jane", NULL, "/profile", "is for admin to ask for; this caller is operator", 0},
         {"cluster-admin", "system:admin", NULL, "/user", "letters, digits", REQUESTER_ADMIN},
         {"cluster-admin", NULL, NULL, "/user", "letters, digits", REQUESTER_ADMIN},
         {"cluster-admin", "jane", "manager", "/groups", "does not take groups", REQUESTER_ADMIN},
@@ -122,6 +121,18 @@ static void users_get_no_more_than_the_cluster_gives(void **state)
         question.subject.user = (struct user){cases[i].name, &cases[i].group, cases[i].group != NULL};
         denied(fixture, &question, cases[i].pointer, cases[i].says);
     }
+}
+
+static void admins_of_clusters_are_for_admins_to_name(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct fault f = {0};
+    struct decision decision;
+    AUTO(question) question = user_question(fixture, "cluster-admin", REQUESTER_OPERATOR);
+    assert_int_equal(ask(fixture, &question, &decision, &f), ERR_DENIED);
+    assert_reason(&f, "/profile", "is for admin to ask for; this caller is operator");
+    assert_reason(&f, "/profile", "O=kubeadm:cluster-admins may do everything in the cluster");
+    assert_int_equal(f.reasons_count, 2);
 }
 
 /* What a certificate of a component is called, no user is: else its rights were to be had from a group's list. */
@@ -217,6 +228,7 @@ int main(void)
         cmocka_unit_test(users_may_have_no_group_and_live_a_year),
         cmocka_unit_test(admins_of_clusters_are_of_its_version),
         cmocka_unit_test(users_get_no_more_than_the_cluster_gives),
+        cmocka_unit_test(admins_of_clusters_are_for_admins_to_name),
         cmocka_unit_test(names_of_components_are_not_for_users),
         cmocka_unit_test(groups_are_few_and_different),
         cmocka_unit_test(users_and_nodes_are_different),
