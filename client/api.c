@@ -1,6 +1,7 @@
 #include "client/api.h"
 
 #include <curl/curl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,18 +198,28 @@ static enum err curl_fault(const struct api *api, CURLcode result, const struct 
 enum { KEY_SIZE = 16, KEY_TEXT_SIZE = 2 * KEY_SIZE + 1 };
 
 struct exchange {
-    const char *method, *url, *body;                             /* body NULL: none */
+    const char *method, *path, *url, *body;                      /* body NULL: none */
     char key_header[sizeof "Idempotency-Key: " + KEY_TEXT_SIZE]; /* the same for each attempt; only with a body */
 };
 
-/* Something between us and the service may say 503 after the service did what it was asked for. */
-static enum err key_make(struct exchange *exchange, struct fault *f)
+enum repetition { REPEATED_HERE, REPEATED_BY_ANY_RUN }; /* who sends it again */
+
+/* Something between us and the service may say 503 after the service did what it was asked for. The key of a request
+ * that another run may send again is its own hash. */
+static enum err key_make(struct exchange *exchange, enum repetition repetition, struct fault *f)
 {
-    uint8_t key[KEY_SIZE];
+    uint8_t key[crypto_hash_sha256_BYTES];
     char text[KEY_TEXT_SIZE];
-    if (getrandom(key, sizeof key, 0) != sizeof key)
+    if (repetition == REPEATED_BY_ANY_RUN) {
+        crypto_hash_sha256_state state;
+        crypto_hash_sha256_init(&state);
+        crypto_hash_sha256_update(&state, (const uint8_t *)exchange->path, strlen(exchange->path) + 1);
+        crypto_hash_sha256_update(&state, (const uint8_t *)exchange->body, strlen(exchange->body));
+        crypto_hash_sha256_final(&state, key);
+    } else if (getrandom(key, KEY_SIZE, 0) != KEY_SIZE) {
         return fault_errno(f, "no random numbers");
-    hex_text(SPAN_OF(key), text, sizeof text);
+    }
+    hex_text(span(key, KEY_SIZE), text, sizeof text);
     snprintf(exchange->key_header, sizeof exchange->key_header, "Idempotency-Key: %s", text);
     return OK;
 }
@@ -327,7 +338,7 @@ static enum err problem_fault(const struct api *api, const struct answer *answer
 }
 
 static enum err send_request(struct api *api, const char *method, const char *path, const json_t *body,
-                             struct answer *ret_answer, struct fault *f)
+                             enum repetition repetition, struct answer *ret_answer, struct fault *f)
 {
     AUTO(bytes) url = {0};
     bytes_append_text(&url, server_is_socket(api->context->server) ? "http://localhost" : api->context->server);
@@ -340,26 +351,38 @@ static enum err send_request(struct api *api, const char *method, const char *pa
         free(dumped);
         TRY(bytes_check(&text, f));
     }
-    struct exchange exchange = {method, bytes_text(&url), body ? bytes_text(&text) : NULL, ""};
-    TRY(key_make(&exchange, f));
+    struct exchange exchange = {method, path, bytes_text(&url), body ? bytes_text(&text) : NULL, ""};
+    TRY(key_make(&exchange, repetition, f));
     TRY(exchange_run(api, &exchange, ret_answer, f));
     return ret_answer->status >= 200 && ret_answer->status < 300 ? OK : problem_fault(api, ret_answer, f);
 }
 
-enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,
-                  struct document **ret_answer, struct fault *f)
+static enum err json_exchange(struct api *api, const char *method, const char *path, const json_t *body,
+                              enum repetition repetition, struct document **ret_answer, struct fault *f)
 {
     AUTO(answer) answer = {0};
-    TRY(send_request(api, method, path, body, &answer, f));
+    TRY(send_request(api, method, path, body, repetition, &answer, f));
     if (!content_is(&answer, "application/json"))
         return fault_set(f, CODE_UNTRUSTED, "the answer to %s %s is not JSON", method, path);
     return document_parse_json(bytes_span(&answer.body), ret_answer, f);
 }
 
+enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,
+                  struct document **ret_answer, struct fault *f)
+{
+    return json_exchange(api, method, path, body, REPEATED_HERE, ret_answer, f);
+}
+
+enum err api_json_once(struct api *api, const char *path, const json_t *body, struct document **ret_answer,
+                       struct fault *f)
+{
+    return json_exchange(api, "POST", path, body, REPEATED_BY_ANY_RUN, ret_answer, f);
+}
+
 enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f)
 {
     AUTO(answer) answer = {0};
-    TRY(send_request(api, "GET", path, NULL, &answer, f));
+    TRY(send_request(api, "GET", path, NULL, REPEATED_HERE, &answer, f));
     *ret_answer = answer.body;
     answer.body = (struct bytes){0};
     return OK;
@@ -368,7 +391,7 @@ enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, s
 enum err api_delete(struct api *api, const char *path, struct fault *f)
 {
     AUTO(answer) answer = {0};
-    return send_request(api, "DELETE", path, NULL, &answer, f);
+    return send_request(api, "DELETE", path, NULL, REPEATED_HERE, &answer, f);
 }
 
 void answer_bytes(const struct node *object, const char *key, struct bytes *ret_data)

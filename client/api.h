@@ -20,6 +20,10 @@ void api_auto(struct api **api); /* for CLEANUP() */
 /* path begins with "/v1"; its parts are escaped already (percent_append). body NULL: none. */
 MUST_USE enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,
                            struct document **ret_answer, struct fault *f);
+/* POST of a body that asks for one thing and no other (it has a request with its signature, say): sent again within a
+ * day, by another run, too, it gets the answer that it got, and nothing is made twice. */
+MUST_USE enum err api_json_once(struct api *api, const char *path, const json_t *body, struct document **ret_answer,
+                                struct fault *f);
 MUST_USE enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f);
 MUST_USE enum err api_delete(struct api *api, const char *path, struct fault *f);
 

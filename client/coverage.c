@@ -141,8 +141,11 @@ static enum coverage_state state_of(const struct coverage_question *question, co
         return COVERAGE_RETIRED;
     if (candidate->rank == RANK_DIFFERENT)
         return COVERAGE_DIFFERS;
-    return candidate->certificate->not_after - question->now < question->threshold_seconds ? COVERAGE_EXPIRING
-                                                                                           : COVERAGE_OK;
+    const struct coverage_certificate *certificate = candidate->certificate;
+    int64_t threshold = question->threshold_seconds;
+    if (certificate->warning_seconds > 0 && certificate->warning_seconds < threshold)
+        threshold = certificate->warning_seconds;
+    return certificate->not_after - question->now < threshold ? COVERAGE_EXPIRING : COVERAGE_OK;
 }
 
 static void rows_fill(const struct coverage_question *question, struct candidates *candidates,

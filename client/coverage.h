@@ -1,7 +1,7 @@
 /* coverage.h: what should be on the nodes of a cluster, held against what was issued.
  *
  *     ok        a certificate that is valid, of a CA that the cluster has now
- *     expiring  so, but for less than the threshold
+ *     expiring  so, but for less than the threshold, or than the last third of a life that is short by intent
  *     expired   the last one is over
  *     differs   valid, of such a CA, but with other names than one that is issued now: the cluster file was changed
  *     retired   valid, but of a CA that the cluster has no more: it must be issued anew before trust in that CA ends
@@ -46,7 +46,9 @@ struct coverage_certificate {
     int64_t sequence;      /* the later it was issued, the greater */
     int64_t not_after;     /* UTC seconds; valid until the end of this one */
     bool revoked;
-    const json_t *content; /* what it holds (client/difference.h), or NULL */
+    const json_t *content;   /* what it holds (client/difference.h), or NULL */
+    bool of_person;          /* its holder is no node, but a person or program */
+    int64_t warning_seconds; /* expiring only when less is left, whatever the threshold; 0: the threshold alone */
 };
 
 struct coverage_question {

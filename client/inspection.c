@@ -76,28 +76,30 @@ static enum err places_read(struct material *material, struct fault *f)
     return OK;
 }
 
-/* Users of a cluster are no places of it: their certificates are for as long as each of them is wanted. */
-static enum err certificate_read(json_t *item, struct coverage_certificate *certificate, bool *ret_taken,
-                                 struct fault *f)
+static enum err certificate_read(json_t *item, struct coverage_certificate *ret_certificate, struct fault *f)
 {
     const json_t *node = NULL, *identity = NULL, *signed_by = NULL;
-    const char *not_after = "", *state = "";
+    const char *not_before = "", *not_after = "", *state = "";
     json_int_t sequence = 0;
+    int64_t start = 0;
     struct coverage_certificate read = {0};
-    if (json_unpack(item, "{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:I}", "serial", &read.serial, "profile",
+    if (json_unpack(item, "{s:s, s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:I}", "serial", &read.serial, "profile",
                     &read.profile, "authority", &read.authority, "node", &node, "identity", &identity,
-                    "authority_key_identifier", &signed_by, "not_after", &not_after, "state", &state, "log_sequence",
-                    &sequence) != 0)
+                    "authority_key_identifier", &signed_by, "not_before", &not_before, "not_after", &not_after, "state",
+                    &state, "log_sequence", &sequence) != 0)
         return answer_wrong("the list of certificates", f);
+    TRY(time_parse(not_before, &start, f));
     TRY(time_parse(not_after, &read.not_after, f));
-    read.holder = json_is_string(node) ? json_string_value(node) : json_string_value(identity);
-    read.holder = read.holder ? read.holder : "";
+    const char *holder = json_string_value(json_is_string(node) ? node : identity);
+    read.holder = holder ? holder : "";
     read.signed_by = json_string_value(signed_by);
     read.sequence = sequence;
     read.revoked = strcmp(state, "revoked") == 0;
     read.content = item;
-    *ret_taken = json_is_string(node) || strcmp(read.authority, AUTHORITY_SERVICE) == 0;
-    *certificate = read;
+    read.of_person = !json_is_string(node) && json_is_string(identity);
+    if (read.of_person && strcmp(read.authority, AUTHORITY_SERVICE) != 0)
+        read.warning_seconds = (read.not_after - start) / 3;
+    *ret_certificate = read;
     return OK;
 }
 
@@ -110,11 +112,8 @@ static enum err certificates_read(struct material *material, struct fault *f)
         return fault_no_memory(f);
     size_t *count = &material->question.certificates_count;
     for (size_t list = 0; list < ARRAY_SIZE(lists); list++)
-        for (size_t i = 0; i < json_array_size(lists[list]); i++) {
-            bool taken = false;
-            TRY(certificate_read(json_array_get(lists[list], i), &material->certificates[*count], &taken, f));
-            *count += taken;
-        }
+        for (size_t i = 0; i < json_array_size(lists[list]); i++)
+            TRY(certificate_read(json_array_get(lists[list], i), &material->certificates[(*count)++], f));
     material->question.certificates = material->certificates;
     return OK;
 }
@@ -165,17 +164,21 @@ static enum err row_add(const struct inspection *inspection, json_t *rows, json_
     return OK;
 }
 
+static bool of_person(const struct coverage_row *row)
+{
+    return row->certificate && row->certificate->of_person;
+}
+
 /* What kubeadm calls it. */
-static void name_text(const struct coverage_row *row, bool of_service, struct bytes *out)
+static void name_text(const struct coverage_row *row, struct bytes *out)
 {
     const char *kind = row->place ? row->place->kind : NULL;
     const char *profile = row->place ? row->place->profile : row->certificate->profile;
     bytes_append_text(out, profile);
     if (kind && strcmp(kind, "kubeconfig") == 0)
         bytes_append_text(out, ".conf");
-    const char *holder = row->certificate ? row->certificate->holder : "";
-    if (of_service && holder[0])
-        bytes_appendf(out, "/%s", holder);
+    if (of_person(row))
+        bytes_appendf(out, "/%s", row->certificate->holder);
 }
 
 static enum err certificate_row(struct inspection *inspection, const char *cluster, const struct coverage_row *row,
@@ -183,14 +186,14 @@ static enum err certificate_row(struct inspection *inspection, const char *clust
 {
     const struct coverage_place *place = row->place;
     const struct coverage_certificate *certificate = row->certificate;
-    bool of_service = strcmp(cluster, CLUSTER_SERVICE) == 0;
+    bool of_node = strcmp(cluster, CLUSTER_SERVICE) != 0 && !of_person(row);
     AUTO(bytes) name = {0};
-    name_text(row, of_service, &name);
+    name_text(row, &name);
     TRY(bytes_check(&name, f));
     json_t *json = json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:s, s:o}", "cluster", cluster, "node",
-                             of_service ? NULL
-                             : place    ? place->holder
-                                        : certificate->holder,
+                             !of_node ? NULL
+                             : place  ? place->holder
+                                      : certificate->holder,
                              "name", bytes_text(&name), "profile", place ? place->profile : certificate->profile,
                              "kind", place ? place->kind : NULL, "path", place ? place->path : NULL, "state",
                              coverage_state_words[row->state], "serial", certificate ? certificate->serial : NULL,
@@ -272,6 +275,32 @@ static const char *profile_shared(const struct material *material)
     return NULL;
 }
 
+/* One place for each person or program, and profile, of which a certificate is valid. */
+static enum err persons_add(struct material *material, int64_t now, struct fault *f)
+{
+    struct coverage_question *question = &material->question;
+    CLEANUP(json_cleanup) json_t *seen = json_object();
+    struct coverage_place *places = reallocarray(
+        material->places, question->places_count + question->certificates_count + 1, sizeof *material->places);
+    if (!seen || !places)
+        return fault_no_memory(f);
+    question->places = material->places = places;
+    for (size_t i = 0; i < question->certificates_count; i++) {
+        const struct coverage_certificate *certificate = &question->certificates[i];
+        AUTO(bytes) name = {0};
+        bytes_appendf(&name, "%s/%s", certificate->profile, certificate->holder);
+        TRY(bytes_check(&name, f));
+        if (!certificate->of_person || certificate->revoked || certificate->not_after < now ||
+            json_object_get(seen, bytes_text(&name)))
+            continue;
+        if (json_object_set_new(seen, bytes_text(&name), json_true()) != 0)
+            return fault_no_memory(f);
+        places[question->places_count++] = (struct coverage_place){
+            certificate->holder, certificate->profile, certificate->authority, NULL, NULL, false, NULL};
+    }
+    return OK;
+}
+
 enum err inspection_add(struct inspection *inspection, const char *cluster, const char *node, struct fault *f)
 {
     AUTO(material) material = {0};
@@ -281,6 +310,7 @@ enum err inspection_add(struct inspection *inspection, const char *cluster, cons
     if (node && profile_shared(&material))
         TRY(issued_fetch(inspection->api, cluster, NULL, profile_shared(&material), &material.issued_shared, f));
     TRY(certificates_read(&material, f));
+    TRY(persons_add(&material, inspection->now, f));
     TRY(authorities_fetch(inspection->api, cluster, &material.present, f));
     TRY(authorities_read(&material, inspection->service_authorities, f));
     TRY(rows_add(inspection, cluster, &material, f));
@@ -289,29 +319,14 @@ enum err inspection_add(struct inspection *inspection, const char *cluster, cons
 
 /* ---- the service itself ---- */
 
-/* Its TLS certificate, and one place for each identity of which a certificate is valid. */
-static enum err service_places(struct material *material, int64_t now, struct fault *f)
+static enum err service_place(struct material *material, struct fault *f)
 {
-    const struct coverage_question *question = &material->question;
-    CLEANUP(json_cleanup) json_t *seen = json_object();
-    material->places = calloc(question->certificates_count + 1, sizeof *material->places);
-    if (!seen || !material->places)
+    material->places = calloc(1, sizeof *material->places);
+    if (!material->places)
         return fault_no_memory(f);
-    size_t count = 0;
-    material->places[count++] =
-        (struct coverage_place){.holder = "", .profile = "service", .authority = AUTHORITY_SERVICE};
-    for (size_t i = 0; i < question->certificates_count; i++) {
-        const struct coverage_certificate *certificate = &question->certificates[i];
-        if (certificate->revoked || certificate->not_after < now || !certificate->holder[0] ||
-            json_object_get(seen, certificate->holder))
-            continue;
-        if (json_object_set_new(seen, certificate->holder, json_true()) != 0)
-            return fault_no_memory(f);
-        material->places[count++] = (struct coverage_place){
-            certificate->holder, certificate->profile, certificate->authority, NULL, NULL, false, NULL};
-    }
+    material->places[0] = (struct coverage_place){.holder = "", .profile = "service", .authority = AUTHORITY_SERVICE};
     material->question.places = material->places;
-    material->question.places_count = count;
+    material->question.places_count = 1;
     return OK;
 }
 
@@ -320,7 +335,8 @@ enum err inspection_add_service(struct inspection *inspection, struct fault *f)
     AUTO(material) material = {0};
     TRY(issued_fetch(inspection->api, CLUSTER_SERVICE, NULL, NULL, &material.issued, f));
     TRY(certificates_read(&material, f));
-    TRY(service_places(&material, inspection->now, f));
+    TRY(service_place(&material, f));
+    TRY(persons_add(&material, inspection->now, f));
     TRY(authorities_read(&material, inspection->service_authorities, f));
     return rows_add(inspection, CLUSTER_SERVICE, &material, f);
 }
@@ -367,9 +383,10 @@ static size_t rows_due(const json_t *rows, int64_t threshold_seconds)
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i), *residual = json_object_get(row, "residual_seconds");
         const char *state = json_string_value(json_object_get(row, "state"));
-        bool extra = state && strcmp(state, coverage_state_words[COVERAGE_EXTRA]) == 0;
         bool differs = state && strcmp(state, coverage_state_words[COVERAGE_DIFFERS]) == 0;
-        count += !extra && (differs || !json_is_integer(residual) || json_integer_value(residual) < threshold_seconds);
+        bool fine = state && (strcmp(state, coverage_state_words[COVERAGE_EXTRA]) == 0 ||
+                              strcmp(state, coverage_state_words[COVERAGE_OK]) == 0);
+        count += !fine && (differs || !json_is_integer(residual) || json_integer_value(residual) < threshold_seconds);
     }
     return count;
 }

@@ -16,7 +16,7 @@ struct inspection {
     /* {"cluster", "node", "name", "profile", "kind", "path", "state", "serial", "authority", "differences",
      *  "not_after",
      *  "residual_time", "residual_seconds", "externally_managed"}, null for what a row does not have. The name is
-     *  kubeadm's: "apiserver", "admin.conf". */
+     *  kubeadm's: "apiserver", "admin.conf"; of a person's or program's "PROFILE/NAME", without a node. */
     json_t *certificates;
     /* The service's, and those of the clusters that were added:
      * {"cluster", "name", "key_identifier", "not_after", "residual_time", "residual_seconds", "externally_managed"} */
@@ -28,10 +28,13 @@ MUST_USE enum err inspection_open(struct api *api, int64_t threshold_seconds, st
                                   struct fault *f);
 void inspection_cleanup(struct inspection *inspection);
 
-/* Adds the rows of a cluster, or of one of its nodes (node not NULL). */
+/* Adds the rows of a cluster and of its users, or of one of its nodes (node not NULL).
+ *
+ * A user is expected to go on when a certificate of it is valid; nobody knows whether who let one expire should still
+ * have one. Users' certificates live for a month by default, so one expires soon in the last third of its life at the
+ * earliest, which is when `ensign user create` asks for another. */
 MUST_USE enum err inspection_add(struct inspection *inspection, const char *cluster, const char *node, struct fault *f);
-/* Adds the service's own: its TLS certificate, and the newest of each person or program that has one that is valid.
- * Nobody knows whether who let an identity expire should still have one. */
+/* Adds the service's own: its TLS certificate, and the newest of each person or program that has one that is valid. */
 MUST_USE enum err inspection_add_service(struct inspection *inspection, struct fault *f);
 
 /* How many expire below the threshold, have expired, are missing or differ, of certificates that should be and of CAs.

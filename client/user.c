@@ -21,8 +21,20 @@ struct user_work {
     struct profile profile; /* the one of the wish, with its groups; borrows */
     char server[SERVER_URL_SIZE];
     struct bytes bundle;  /* today's CA certificates */
-    struct bytes pending; /* the path of the key that waits */
+    struct bytes pending; /* the path of what waits */
+    bool spent;           /* what waits is of no more use */
 };
+
+/* What is on the disk before it is sent. */
+struct pending {
+    struct bytes key, request; /* PEM */
+};
+
+static void pending_cleanup(struct pending *pending)
+{
+    secret_cleanup(&pending->key);
+    bytes_free(&pending->request);
+}
 
 static void user_work_cleanup(struct user_work *work)
 {
@@ -174,43 +186,72 @@ static enum err file_stays(const struct user_work *work, bool *ret_stays, struct
 
 /* ---- a new one ---- */
 
-/* The key of an earlier run if there is one, else a new one, on the disk before it is used. */
-static enum err pending_key(const struct user_work *work, struct bytes *ret_pem, struct fault *f)
+static enum err pending_make(const char *path, struct pending *pending, struct fault *f)
+{
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
+    CLEANUP(secret_cleanup) struct bytes text = {0};
+    TRY(key_make_pem(KEY_ECDSA_P256, &pending->key, f));
+    TRY(key_read_pem(bytes_span(&pending->key), &key, f));
+    TRY(key_request_pem(key, &pending->request, f));
+    bytes_append_span(&text, bytes_span(&pending->key));
+    bytes_append_span(&text, bytes_span(&pending->request));
+    TRY(bytes_check(&text, f));
+    return file_put(path, FILE_MODE_PRIVATE, FILE_NEW, bytes_span(&text), f);
+}
+
+/* The request stands behind the key. */
+static enum err pending_split(const char *path, const struct bytes *text, struct pending *pending, struct fault *f)
+{
+    const char *begin = bytes_text(text), *request = strstr(begin, "-----BEGIN CERTIFICATE REQUEST-----");
+    if (!request)
+        return fault_set(f, CODE_INVALID, "\"%s\" is not what an interrupted run leaves: move it away", path);
+    TRY(bytes_copy(span(text->data, (size_t)(request - begin)), &pending->key, f));
+    return bytes_copy(span_text(request), &pending->request, f);
+}
+
+/* What an earlier run left if there is something, else new. */
+static enum err pending_take(const struct user_work *work, struct pending *pending, struct fault *f)
 {
     const char *path = bytes_text(&work->pending);
-    enum err err = file_read_private(path, ret_pem, f);
+    CLEANUP(secret_cleanup) struct bytes text = {0};
+    enum err err = file_read_private(path, &text, f);
+    if (err == OK)
+        return pending_split(path, &text, pending, f);
     if (err != ERR_ABSENT)
         return err;
     fault_clear(f);
-    TRY(key_make_pem(KEY_ECDSA_P256, ret_pem, f));
-    return file_put(path, FILE_MODE_PRIVATE, FILE_NEW, bytes_span(ret_pem), f);
+    return pending_make(path, pending, f);
 }
 
-static json_t *request_body(const struct user_wish *wish, const struct bytes *csr)
+static json_t *request_body(const struct user_wish *wish, const struct bytes *request)
 {
     CLEANUP(json_cleanup)
-    json_t *body = json_pack("{s:s, s:s, s:s}", "profile", wish->profile, "user", wish->name, "csr", bytes_text(csr));
+    json_t *body =
+        json_pack("{s:s, s:s, s:s}", "profile", wish->profile, "user", wish->name, "csr", bytes_text(request));
     bool whole = json_add_texts(body, "groups", wish->groups, wish->groups_count);
     if (whole && wish->lifetime_seconds > 0)
         whole = json_object_set_new(body, "lifetime_seconds", json_integer(wish->lifetime_seconds)) == 0;
     return whole ? TAKE(body) : NULL;
 }
 
-static enum err certificate_fetch(const struct user_work *work, EVP_PKEY *key, struct issued *issued,
+/* A certificate that cannot be used is not asked for again: it would be the same one, which may have expired since. */
+static enum err certificate_fetch(struct user_work *work, const struct pending *pending, struct issued *issued,
                                   struct issued_facts *ret_facts, struct fault *f)
 {
-    AUTO(bytes) csr = {0};
     AUTO(bytes) path = {0};
-    TRY(key_request_pem(key, &csr, f));
-    CLEANUP(json_cleanup) json_t *body = request_body(work->wish, &csr);
+    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
+    TRY(key_read_pem(bytes_span(&pending->key), &key, f));
+    CLEANUP(json_cleanup) json_t *body = request_body(work->wish, &pending->request);
     if (!body)
         return fault_set(f, CODE_USAGE, "the name of the user or of a group is not UTF-8");
     cluster_path(&path, work->wish->cluster, "/certificates");
     TRY(bytes_check(&path, f));
     CLEANUP(document_auto) struct document *answer = NULL;
-    TRY(api_json(work->session->api, "POST", bytes_text(&path), body, &answer, f));
+    TRY(api_json_once(work->session->api, bytes_text(&path), body, &answer, f));
     TRY(issued_read(answer, issued, f));
-    return issued_verify(work, key, issued, ret_facts, f);
+    enum err err = issued_verify(work, key, issued, ret_facts, f);
+    work->spent = err != OK;
+    return err;
 }
 
 static enum err file_write(const struct user_work *work, const struct issued *issued, const struct bytes *key_pem,
@@ -227,16 +268,14 @@ static enum err file_write(const struct user_work *work, const struct issued *is
     return file_put(work->wish->path, FILE_MODE_PRIVATE, FILE_REPLACE, bytes_span(&text), f);
 }
 
-static enum err certificate_get(const struct user_work *work, struct fault *f)
+static enum err certificate_get(struct user_work *work, struct fault *f)
 {
-    CLEANUP(secret_cleanup) struct bytes key_pem = {0};
-    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
+    AUTO(pending) pending = {0};
     AUTO(issued) issued = {0};
     struct issued_facts facts;
-    TRY(pending_key(work, &key_pem, f));
-    TRY(key_read_pem(bytes_span(&key_pem), &key, f));
-    TRY(certificate_fetch(work, key, &issued, &facts, f));
-    TRY(file_write(work, &issued, &key_pem, f));
+    TRY(pending_take(work, &pending, f));
+    TRY(certificate_fetch(work, &pending, &issued, &facts, f));
+    TRY(file_write(work, &issued, &pending.key, f));
     char until[TIME_TEXT_SIZE];
     time_text(facts.not_after, until);
     message("%s: issued %s to %s (valid until %s)", work->wish->path, facts.serial, work->wish->name, until);
@@ -251,7 +290,7 @@ enum err user_kubeconfig(struct session *session, const struct user_wish *wish, 
     TRY(work_prepare(&work, f));
     TRY(file_stays(&work, &stays, f));
     enum err err = stays ? OK : certificate_get(&work, f);
-    if (err == OK || err == ERR_DENIED) /* the key is in the file, or will not be in any */
+    if (err == OK || err == ERR_DENIED || work.spent) /* the key is in the file, or will not be in any */
         unlink(bytes_text(&work.pending));
     return err;
 }

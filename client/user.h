@@ -1,8 +1,9 @@
 /* user.h: a user of a cluster on this machine: key made here, certificate fetched, both in one kubeconfig.
  *
  *     FILE                          the kubeconfig, 0600, whole or not there
- *     FILE.USER@CLUSTER.pending     the key, 0600, from before the request is sent until FILE is written, so that a run
- *                                   that was interrupted goes on with the same key */
+ *     FILE.USER@CLUSTER.pending     the key and the request, 0600, from before the request is sent until FILE is
+ *                                   written: after an interruption or a lost answer, the next run within a day sends
+ * the same request and gets the certificate that was issued for it */
 #ifndef ENSIGN_CLIENT_USER_H
 #define ENSIGN_CLIENT_USER_H
 

@@ -1,21 +1,17 @@
 """What should be on the nodes against what was issued, and what expires: the API's catalogue, `ensign cluster
 certificates`, `ensign certificate check-expiration`."""
 import concurrent.futures
-import contextlib
-import http.server
 import json
 import re
-import socketserver
-import tempfile
-import threading
 import time
 import unittest
 import urllib.parse
 
 from lib import der
 from lib.keys import Key
+from lib.relay import relay
 from lib.service import BUILD, ROOT, run, wait_for
-from lib.world import Case, UnixConnection, cluster_document, issue
+from lib.world import Case, cluster_document, issue
 
 MANY = 5000
 SHORTEST_SECONDS = 60  # that a certificate may last
@@ -38,39 +34,6 @@ def masked(value):
                 for name, item in value.items()}
     words = [word for word, pattern in PATTERNS.items() if isinstance(value, str) and re.fullmatch(pattern, value)]
     return words[0] if words else value
-
-
-@contextlib.contextmanager
-def between(path, change):
-    """A socket that passes requests on to the service's own at this path, and changes the JSON of the answers."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = 'HTTP/1.1'
-
-        def do_GET(self):
-            connection = UnixConnection(path)
-            connection.request('GET', self.path)
-            answer = connection.getresponse()
-            body = json.dumps(change(self.path, json.loads(answer.read()))).encode()
-            connection.close()
-            self.send_response(answer.status)
-            self.send_header('Content-Type', answer.getheader('Content-Type'))
-            self.send_header('Content-Length', str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with tempfile.TemporaryDirectory(prefix='ensign-test-') as folder:
-        with socketserver.ThreadingUnixStreamServer(f'{folder}/socket', Handler) as server:
-            server.daemon_threads = True
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                yield f'unix://{folder}/socket'
-            finally:
-                server.shutdown()
-                thread.join()
 
 
 class Expiry(Case):
@@ -213,21 +176,52 @@ class Expiry(Case):
         self.assertEqual(self.states('shared')['m', 'apiserver-etcd-client'], ('ok', serial))
         self.assertEqual(self.states('shared', '--state', 'extra'), {})
 
+    def test_users(self):
+        """A user's certificate counts like a node's, from the last third of its life on."""
+        def user(profile='user', **more):
+            status, answer = issue(self.admin, der.request(Key()), profile, 'people', **{'user': 'jane'} | more)
+            self.assertEqual(status, 201, answer)
+            return answer['serial']
+
+        self.cluster('people')
+        self.give_all('people')
+        nodes = self.rows('people')
+        user(lifetime_seconds=3600)
+        month = user()
+        self.check('--cluster', 'people', code=0)  # 30 days, which is no less than the threshold of 30 days
+        rows = self.rows('people')
+        self.assertEqual(len(rows), len(nodes) + 1)
+        self.assertEqual(masked([row for row in rows if row['node'] is None]), [
+            {**ROW, 'cluster': 'people', 'node': None, 'name': 'user/jane', 'profile': 'user', 'kind': None, 'path': None,
+             'authority': 'kubernetes'}])
+        self.assertEqual(self.states('people')[None, 'user/jane'], ('ok', month))
+        brief = user(user='bob', lifetime_seconds=SHORTEST_SECONDS)
+        admin = user('cluster-admin', user='bob', lifetime_seconds=5400)
+        self.assertEqual(self.states('people')[None, 'cluster-admin/bob'], ('ok', admin))
+        self.assertNotIn(None, {row['node'] for row in self.rows('people', '--node', 'e')})
+        self.assertEqual(self.states('people')[None, 'user/bob'], ('expiring', brief))  # it began 5 minutes ago
+        self.assertRegex(self.check('--cluster', 'people', code=5), r'(?m)^- +user/bob +\S+Z +\d+[ms] +kubernetes +no$')
+        self.check('--cluster', 'people', '--threshold', '1s', code=0)
+        new = user(user='bob', lifetime_seconds=5400)
+        self.assertEqual(self.states('people')[None, 'user/bob'], ('ok', new))
+        self.check('--cluster', 'people', code=0)
+
     def test_retired(self):
         """As if the CA "kubernetes" had been replaced since."""
-        def replaced(path, answer):
+        def replaced(method, path, body):
+            answer = json.loads(body)
             if path == '/v1/clusters/old/authorities':
                 for authority in answer['items']:
                     if authority['name'] == 'kubernetes':
                         authority['key_identifier'] = 'ab' * 20
-            return answer
+            return json.dumps(answer).encode()
 
         self.cluster('old', [('w', 'worker')])
         for profile in ('node-identity', 'kubelet'):
             self.give('old', 'w', profile)
         environment = {'PATH': '/usr/bin:/bin', 'HOME': str(self.service.folder)}
-        for change, expected in ((lambda path, answer: answer, 'ok'), (replaced, 'retired')):
-            with between(self.service.state / 'run' / 'ensignd.sock', change) as server:
+        for change, expected in ((lambda method, path, body: body, 'ok'), (replaced, 'retired')):
+            with relay(self.service, change) as server:
                 done = run(BUILD / 'client/ensign', '--server', server, 'cluster', 'certificates', 'old', '--node', 'w',
                            '-o', 'json', env=environment)
                 self.assertEqual({row['name']: row['state'] for row in json.loads(done.stdout)['items']},

@@ -13,7 +13,8 @@ import yaml
 
 from lib import audit, der
 from lib.keys import Key, openssl
-from lib.service import ENSIGN, wait_for
+from lib.relay import relay
+from lib.service import ENSIGN, run, wait_for
 from lib.world import Case, cluster_document
 
 DENIED, CONFLICT = 3, 6
@@ -87,10 +88,13 @@ class Users(Case):
         self.folder = self.service.folder / temporary.name
         self.file = self.folder / 'config'
 
-    def user(self, *more, name='jane', cluster='rbac', file=None, context=None, code=0):
+    def user(self, *more, name='jane', cluster='rbac', file=None, context=None, server=None, code=0):
         """Runs `ensign user create`; returns what it said."""
-        done = self.service.ensign('user', 'create', name, '--cluster', cluster, '--kubeconfig', file or self.file,
-                                   '--context', context or self.operator, *more, check=False)
+        words = ('user', 'create', name, '--cluster', cluster, '--kubeconfig', file or self.file, *more)
+        if server:
+            done = run(ENSIGN, '--server', server, *words, check=False, env={'HOME': str(self.service.folder)})
+        else:
+            done = self.service.ensign(*words, '--context', context or self.operator, check=False)
         self.assertEqual((done.returncode, done.stdout), (code, ''), done.stderr)
         return done.stderr
 
@@ -105,6 +109,14 @@ class Users(Case):
 
     def pending(self, user='jane', cluster='rbac'):
         return self.folder / f'config.{user}@{cluster}.pending'
+
+    def pending_key(self):
+        """The key is before the request."""
+        return self.pending().read_bytes().partition(b'-----BEGIN CERTIFICATE REQUEST')[0]
+
+    def serials(self, user, cluster='rbac'):
+        return {serial for serial, item in audit.certificates(self.admin).items()
+                if (item['identity'], item['cluster']) == (user, cluster)}
 
     # ---- what is written ----
 
@@ -133,12 +145,6 @@ class Users(Case):
         self.assertEqual([(leaf['event'], leaf['cluster'], leaf['identity'], leaf['groups']) for leaf in leaves],
                          [('certificate.issued', 'rbac', 'lea', ['manager'])])
         self.service.ensign('audit', 'verify')
-
-    def test_user_is_nothing_extra_on_the_nodes(self):
-        self.user('--lifetime', '2h')
-        self.assertIn('user', {item['profile'] for item in audit.certificates(self.admin).values()})
-        rows = json.loads(self.service.ensign('cluster', 'certificates', 'rbac', '-o', 'json').stdout)['items']
-        self.assertEqual({row['state'] for row in rows}, {'missing'})
 
     def test_lifetime_and_no_group(self):
         self.user('--lifetime', '2h', name='bob@example.com')
@@ -197,7 +203,9 @@ class Users(Case):
         self.assertEqual(changed.subject(), 'subject=O = developers, CN = jane')
 
     def test_interrupted_run_goes_on_with_its_key(self):
-        """Killed while the signer is still, which is between key and certificate."""
+        """Killed while the signer is still, which is between key and certificate; what it may have asked for by then is
+        issued all the same, and the next run gets that."""
+        before = self.serials('jane')
         signer = self.service.pid('signer')
         os.kill(signer, signal.SIGSTOP)
         try:
@@ -212,15 +220,61 @@ class Users(Case):
         self.assertEqual(self.files(), [self.pending().name])
         self.assertEqual(self.pending().stat().st_mode & 0o7777, 0o600)
         key = self.pending().read_bytes()
+        kept = self.pending_key()
         self.user()
         written = Kubeconfig(self.file)
         written.check()
-        self.assertEqual(written.key, key)
+        self.assertEqual(written.key, kept)
+        self.assertEqual(self.serials('jane') - before, {written.serial()})
         self.assertEqual(self.files(), ['config'])
         self.pending().touch(mode=0o600)  # as if it was killed before the last step
         self.pending().write_bytes(key)
         self.assertIn('unchanged', self.user())
         self.assertEqual(self.files(), ['config'])
+
+    def test_lost_answer_issues_nothing_twice(self):
+        """The service has issued, and the connection ends before anybody here knows."""
+        def lose(method, path, body):
+            return None if method == 'POST' else body
+
+        for lost in (True, False):  # the control: without what it left, the next run makes another one
+            with self.subTest('with what it left' if lost else 'without'):
+                before = self.serials('jane')
+                with relay(self.service, lose) as server:
+                    self.assertIn('unreachable', self.user('--group', 'manager', server=server, code=4))
+                first = self.serials('jane') - before
+                self.assertEqual((len(first), self.files()), (1, [self.pending().name]))
+                if not lost:
+                    self.pending().unlink()
+                socket = f"unix://{self.service.state / 'run' / 'ensignd.sock'}"
+                self.user('--group', 'manager', server=socket)
+                written = Kubeconfig(self.file)
+                written.check()
+                self.assertEqual({written.serial()} == first, lost)
+                self.assertEqual(len(self.serials('jane') - before), 1 if lost else 2)
+                self.file.unlink()
+
+    def test_another_wish_after_a_lost_answer(self):
+        """The same key, for what is asked for now."""
+        with relay(self.service, lambda method, path, body: None if method == 'POST' else body) as server:
+            self.user('--group', 'manager', server=server, code=4)
+        kept = self.pending_key()
+        self.user('--group', 'developers')
+        written = Kubeconfig(self.file)
+        self.assertEqual((written.subject(), written.key), ('subject=O = developers, CN = jane', kept))
+
+    def test_what_is_no_use_does_not_stay(self):
+        """An answer that was kept for the request, and has expired since: the next run does not get it again."""
+        def other(method, path, body):
+            return body if method == 'GET' else json.dumps(json.loads(body) | {'certificate': foreign}).encode()
+
+        foreign = self.issued(self.admin, der.request(Key()), 'user', cluster='rbac', user='jane')['certificate']
+        with relay(self.service, other) as server:
+            self.assertIn('untrusted', self.user(server=server, code=1))
+        self.assertEqual(self.files(), [])
+        self.pending().touch(mode=0o600)
+        self.assertIn('not what an interrupted run leaves', self.user(code=1))
+        self.assertEqual(self.files(), [self.pending().name])
 
     def test_file_of_somebody_else_is_kept(self):
         self.user('--group', 'manager', name='bob')

@@ -28,11 +28,17 @@ struct row {
 /* lasts: seconds from now */
 #define ISSUED(holder, profile, serial, signed_by, sequence, lasts)                                                    \
     {                                                                                                                  \
-        holder, profile, "kubernetes", serial, signed_by, sequence, NOW + (lasts), false, NULL                         \
+        holder, profile, "kubernetes", serial, signed_by, sequence, NOW + (lasts), false, NULL, false, 0               \
     }
 #define REVOKED(holder, profile, serial, sequence, lasts)                                                              \
     {                                                                                                                  \
-        holder, profile, "kubernetes", serial, "new", sequence, NOW + (lasts), true, NULL                              \
+        holder, profile, "kubernetes", serial, "new", sequence, NOW + (lasts), true, NULL, false, 0                    \
+    }
+
+/* Of a user, whose life is short by intent. */
+#define BRIEF(holder, profile, serial, lasts, warning)                                                                 \
+    {                                                                                                                  \
+        holder, profile, "kubernetes", serial, "new", 1, NOW + (lasts), false, NULL, true, warning                     \
     }
 
 static const struct row rows[] = {
@@ -42,6 +48,18 @@ static const struct row rows[] = {
     {"of the service's CA", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "service", 1, 90 * DAY)}, "a/x ok 1"},
     {"as long as the threshold", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "new", 1, THRESHOLD)}, "a/x ok 1"},
     {"a second less", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "new", 1, THRESHOLD - 1)}, "a/x expiring 1"},
+    {"short by intent, before its last third",
+     {PLACE("a", "x")},
+     {BRIEF("a", "x", "1", 10 * DAY, 10 * DAY)},
+     "a/x ok 1"},
+    {"short by intent, in its last third",
+     {PLACE("a", "x")},
+     {BRIEF("a", "x", "1", 10 * DAY - 1, 10 * DAY)},
+     "a/x expiring 1"},
+    {"a third that is longer than the threshold",
+     {PLACE("a", "x")},
+     {BRIEF("a", "x", "1", THRESHOLD, 100 * DAY)},
+     "a/x ok 1"},
     {"its last second", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "new", 1, 0)}, "a/x expiring 1"},
     {"over", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "new", 1, -1)}, "a/x expired 1"},
     {"the one issued last, though another lasts longer",
