@@ -11,9 +11,10 @@
 #include "ca/base/io.h"
 
 #define TITLE "ensign backup 1\n"
+#define UNSIGNED "-"
 
 enum {
-    HEAD_MAX = 512,
+    HEAD_MAX = 1024,
     STREAM_HEADER_SIZE = crypto_secretstream_xchacha20poly1305_HEADERBYTES,
     TAG_SIZE = crypto_secretstream_xchacha20poly1305_ABYTES,
     SEALED_MAX = BACKUP_MESSAGE_MAX + TAG_SIZE,
@@ -42,6 +43,45 @@ static void key_wipe(uint8_t (*key)[BACKUP_STREAM_KEY_SIZE])
     sodium_memzero(*key, sizeof *key);
 }
 
+/* ---- who made it ---- */
+
+enum err backup_head_sign(struct backup_head *head, struct span note, const char *origin,
+                          const uint8_t log_public_key[LOG_PUBLIC_KEY_SIZE], struct fault *f)
+{
+    struct checkpoint checkpoint;
+    char verifier[LOG_VERIFIER_TEXT_MAX + 1];
+    AUTO(bytes) text = {0};
+    log_verifier_text(origin, log_public_key, verifier);
+    TRY(checkpoint_verify(note, verifier, &checkpoint, f));
+    checkpoint_text(&checkpoint, &text);
+    TRY(bytes_check(&text, f));
+    struct span line = span(note.data + text.size + 1, note.size - text.size - 2); /* between line feeds */
+    if (line.size > BACKUP_SIGNATURE_MAX || memchr(line.data, '\n', line.size))
+        return fault_set(f, CODE_UNTRUSTED, "the checkpoint has more than the signature of the log's key");
+    head->checkpoint = checkpoint;
+    memcpy(head->signature, line.data, line.size);
+    head->signature[line.size] = '\0';
+    return OK;
+}
+
+enum err backup_head_verify(const struct backup_head *head, const uint8_t log_public_key[LOG_PUBLIC_KEY_SIZE],
+                            struct fault *f)
+{
+    struct checkpoint checkpoint;
+    char verifier[LOG_VERIFIER_TEXT_MAX + 1];
+    AUTO(bytes) note = {0};
+    if (!head->signature[0])
+        return fault_set(f, CODE_UNTRUSTED, "nobody has signed the backup");
+    log_verifier_text(head->checkpoint.origin, log_public_key, verifier);
+    checkpoint_text(&head->checkpoint, &note);
+    bytes_appendf(&note, "\n%s\n", head->signature);
+    TRY(bytes_check(&note, f));
+    if (checkpoint_verify(bytes_span(&note), verifier, &checkpoint, f) == OK)
+        return OK;
+    fault_clear(f);
+    return fault_set(f, CODE_UNTRUSTED, "the log's key has not signed the checkpoint in the head of the backup");
+}
+
 /* ---- writing ---- */
 
 static void head_text(const struct backup_head *head, struct bytes *out)
@@ -51,7 +91,7 @@ static void head_text(const struct backup_head *head, struct bytes *out)
     backup_recipient_text(head->recipient, recipient);
     bytes_append_text(out, TITLE);
     checkpoint_text(&head->checkpoint, out);
-    bytes_appendf(out, "%s\n%s\n\n", time, recipient);
+    bytes_appendf(out, "%s\n%s\n%s\n\n", head->signature[0] ? head->signature : UNSIGNED, time, recipient);
 }
 
 static enum err all_write(int fd, struct span data, struct fault *f)
@@ -168,13 +208,15 @@ static bool head_parse(const struct bytes *head, struct backup_head *ret_head)
     struct fault why = {0};
     AUTO(bytes) again = {0};
     snprintf(text, sizeof text, "%.*s", (int)head->size - 2, bytes_text(head)); /* without the empty line */
-    const char *recipient = line_take(text), *time = recipient ? line_take(text) : NULL;
+    const char *recipient = line_take(text), *time = recipient ? line_take(text) : NULL,
+               *signature = time ? line_take(text) : NULL;
     size_t title = strlen(TITLE), size = strlen(text) + 1; /* with its line feed */
-    if (!time || size < title ||
+    if (!signature || size < title || strlen(signature) > BACKUP_SIGNATURE_MAX ||
         checkpoint_parse_text(span(head->data + title, size - title), &ret_head->checkpoint, &why) != OK ||
         time_parse(time, &ret_head->time, &why) != OK ||
         backup_recipient_parse(recipient, ret_head->recipient, &why) != OK)
         return false;
+    strcpy(ret_head->signature, strcmp(signature, UNSIGNED) == 0 ? "" : signature);
     head_text(ret_head, &again);
     return again.failed || span_equal(bytes_span(head), bytes_span(&again));
 }

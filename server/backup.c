@@ -14,6 +14,7 @@
 #include "ca/ca.h"
 #include "ca/meta.h"
 #include "server/file.h"
+#include "server/note.h"
 #include "server/process.h"
 
 enum { SMALL_FILE_MAX = BACKUP_MESSAGE_MAX }; /* seal, configuration */
@@ -48,41 +49,46 @@ static void store_auto(struct store **store)
 
 /* ---- the process that reads the database: LMDB crashes on some damage ---- */
 
-static enum err origin_read(struct store *store, struct checkpoint *checkpoint, struct fault *f)
+/* The checkpoint as the service that runs signs it now. */
+static enum err checkpoint_signed(const struct making *making, const struct service_record *service,
+                                  struct backup_head *head, struct fault *f)
 {
+    AUTO(bytes) note = {0};
+    TRY(note_ask(making->config.socket, &note, f));
+    return backup_head_sign(head, bytes_span(&note), service->origin, service->log_public_key, f);
+}
+
+/* The log as it is before the copy: that goes at least so far. While the service is stopped nobody signs that. */
+static enum err head_fill(struct store *store, const struct making *making, struct backup_head *head, struct fault *f)
+{
+    struct merkle_frontier frontier;
+    struct fault why = {0};
     AUTO(bytes) row = {0};
     AUTO(service_record) service = {0};
     TRY(meta_get(store, "service", &row, f));
     TRY(service_record_unpack(bytes_span(&row), &service, f));
-    strcpy(checkpoint->origin, service.origin);
-    return OK;
-}
-
-/* The log as it is before the copy: that goes at least so far. */
-static enum err checkpoint_read(struct store *store, struct checkpoint *ret_checkpoint, struct fault *f)
-{
-    struct merkle_frontier frontier;
-    struct checkpoint checkpoint = {0};
-    TRY(origin_read(store, &checkpoint, f));
+    if (checkpoint_signed(making, &service, head, &why) == OK)
+        return OK;
+    fprintf(stderr, "ensignd: warning: the backup is not signed: %s\n", why.text);
     TRY(ledger_frontier_stored(store, &frontier, f));
-    checkpoint.size = frontier.size;
-    merkle_root(&frontier, &checkpoint.root);
-    *ret_checkpoint = checkpoint;
+    strcpy(head->checkpoint.origin, service.origin);
+    head->checkpoint.size = frontier.size;
+    merkle_root(&frontier, &head->checkpoint.root);
     return OK;
 }
 
-/* The checkpoint, then the copy. */
+/* The head, with its checkpoint, then the copy. */
 static enum err copy_main(void *context, int ready_fd, struct fault *f)
 {
     struct making *making = context;
-    struct checkpoint checkpoint;
+    struct backup_head head = making->head;
     CLEANUP(store_auto) struct store *store = NULL;
     uint64_t rows = 0;
     fd_close(&making->copy[0]);
     TRY(store_lmdb_open_beside(making->config.state, &store, f));
-    TRY(checkpoint_read(store, &checkpoint, f));
+    TRY(head_fill(store, making, &head, f));
     TRY(store_verify(store, &rows, f));
-    if (write(making->copy[1], &checkpoint, sizeof checkpoint) != sizeof checkpoint)
+    if (write(making->copy[1], &head, sizeof head) != sizeof head)
         return fault_errno(f, "cannot hand over the copy");
     TRY(store_copy(store, making->copy[1], f));
     return write(ready_fd, "R", 1) == 1 ? OK : fault_errno(f, "cannot tell that the copy is complete");
@@ -125,8 +131,8 @@ static enum err all_encrypt(struct making *making, struct process *process, stru
     CLEANUP(backup_writer_auto) struct backup_writer *writer = NULL;
     size_t size = 0;
     fd_close(&making->copy[1]);
-    TRY(copy_read(making->copy[0], &making->head.checkpoint, sizeof making->head.checkpoint, &size, f));
-    if (size < sizeof making->head.checkpoint) /* it says why */
+    TRY(copy_read(making->copy[0], &making->head, sizeof making->head, &size, f));
+    if (size < sizeof making->head) /* it says why */
         return process_ready(process, f);
     TRY(backup_write_begin(making->fd, &making->head, &writer, f));
     TRY(backup_write(writer, bytes_span(&making->seal), false, f));

@@ -31,7 +31,7 @@ static const char help[] =
     "  ensignd backup --config FILE --recipient KEY FILE\n"
     "      Writes a copy of the database, running or not, that only the private key opens. - is standard output.\n"
     "      THE SEAL KEY IS NOT IN IT, and without that nobody can open the CA keys: keep a copy of it elsewhere.\n"
-    "  ensignd restore --state DIR --key-file F FILE\n"
+    "  ensignd restore --state DIR --key-file F [--log-key KEY] FILE\n"
     "      Makes a state folder of a backup and verifies it. Nothing is issued from it until an admin has "
     "acknowledged\n"
     "      what it lacks: see `ensign help restore`. - is standard input.\n"
@@ -46,6 +46,10 @@ static const char help[] =
     "Options of backup and restore:\n"
     "  --recipient KEY        the public key that keygen has printed: ensign-backup:...\n"
     "  --key-file F           the private key\n"
+    "  --log-key KEY          refuse a backup of another service than the one whose log has this key: its "
+    "fingerprint,\n"
+    "                         as restore shows it, or a file with the answer of GET /v1/audit/key or a client's "
+    "context\n"
     "\n"
     "Other options:\n"
     "  --help, --version\n"
@@ -60,7 +64,7 @@ static const char help[] =
 
 struct arguments {
     struct init init;
-    const char *config, *recipient, *key_file;
+    const char *config, *recipient, *key_file, *log_key;
     unsigned given;          /* which options: bits of GIVEN() */
     const char *operands[2]; /* the last words; one too many is kept, so that it is noticed */
     size_t operands_count;
@@ -75,6 +79,7 @@ enum option_key {
     KEY_CONFIG,
     KEY_RECIPIENT,
     KEY_KEY_FILE,
+    KEY_LOG_KEY,
     KEY_HELP,
     KEY_VERSION
 };
@@ -88,6 +93,7 @@ static const struct option options[] = {
     {"config", required_argument, NULL, KEY_CONFIG},
     {"recipient", required_argument, NULL, KEY_RECIPIENT},
     {"key-file", required_argument, NULL, KEY_KEY_FILE},
+    {"log-key", required_argument, NULL, KEY_LOG_KEY},
     {"help", no_argument, NULL, KEY_HELP},
     {"version", no_argument, NULL, KEY_VERSION},
     {0},
@@ -141,6 +147,9 @@ static enum err option_take(struct arguments *arguments, int key, const char *va
         return OK;
     case KEY_KEY_FILE:
         arguments->key_file = value;
+        return OK;
+    case KEY_LOG_KEY:
+        arguments->log_key = value;
         return OK;
     case KEY_HELP:
         text_print(help);
@@ -241,7 +250,8 @@ static enum err command_backup(const struct arguments *arguments, struct fault *
 
 static enum err command_restore(const struct arguments *arguments, struct fault *f)
 {
-    const struct restore_request request = {arguments->init.state, arguments->key_file, arguments->operands[0]};
+    const struct restore_request request = {arguments->init.state, arguments->key_file, arguments->operands[0],
+                                            arguments->log_key};
     if (!request.state || !request.key_file)
         return fault_set(f, CODE_USAGE, "restore needs --state and --key-file: see ensignd --help");
     return restore_run(&request, f);
@@ -258,7 +268,7 @@ static const struct command {
     {{"verify"}, GIVEN(KEY_CONFIG), 0, command_verify},
     {{"backup", "keygen"}, 0, 1, command_keygen},
     {{"backup"}, GIVEN(KEY_CONFIG) | GIVEN(KEY_RECIPIENT), 1, command_backup},
-    {{"restore"}, GIVEN(KEY_STATE) | GIVEN(KEY_KEY_FILE), 1, command_restore},
+    {{"restore"}, GIVEN(KEY_STATE) | GIVEN(KEY_KEY_FILE) | GIVEN(KEY_LOG_KEY), 1, command_restore},
     {{NULL}, GIVEN(KEY_CONFIG), 0, command_run}, /* without a command the service runs */
 };
 

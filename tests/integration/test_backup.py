@@ -1,12 +1,17 @@
 """Backups of a running service, restoring them elsewhere, and old copies of the database (A20)."""
+import base64
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from lib import audit, der
@@ -23,8 +28,8 @@ def backup(service, recipient, path, check=True):
                check=check)
 
 
-def restore(state, key, path, check=True):
-    return run(ENSIGND, 'restore', '--state', state, '--key-file', key, path, check=check)
+def restore(state, key, path, *more, check=True):
+    return run(ENSIGND, 'restore', '--state', state, '--key-file', key, *more, path, check=check)
 
 
 def restored_service(original, key, path):
@@ -48,6 +53,31 @@ def client_state(service):
                            ENSIGN_SERVER=f'https://127.0.0.1:{service.port}')
         return run(ENSIGN, *words, check=check, env=environment)
     return ensign
+
+
+@contextlib.contextmanager
+def impostor(service, answer):
+    """Something else at the service's socket, that answers this to everything."""
+    path = service.state / 'run' / 'ensignd.sock'
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(4096)
+                        connection.sendall(answer)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 class Copies(Case):
@@ -191,6 +221,78 @@ class Backup(Copies):
             copy.stop()
             run(ENSIGND, 'verify', '--config', copy.state / 'ensignd.yaml')
 
+    def test_who_made_it(self):
+        """Anybody can encrypt to the recipient: --log-key takes only what the service of that log has signed."""
+        service, path, theirs = self.world.service, self.folder / 'signed', self.folder / 'theirs'
+        root = audit.checkpoint_parse(self.admin.get('/v1/audit/checkpoint')[1])
+        verifier = self.admin.get('/v1/audit/key')[1]['verifier']
+        fingerprint = hashlib.sha256(base64.b64decode(verifier.split('+', 2)[2])[1:]).hexdigest()
+        self.assertEqual(backup(service, self.recipient, path).stderr.count('\n'), 2)
+        said = restore(self.folder / 'unpinned', self.key, path).stdout
+        shutil.rmtree(self.folder / 'unpinned')
+        self.assertIn(f'\n  log key       {fingerprint}\n  signed by it  the first {root[1]} entries\n', said)
+        self.assertIn(f'Restored {verifier.split("+")[0]}:\n', said)
+        file = self.folder / 'log.key'
+        for name, text in (('answer', json.dumps({'verifier': verifier})), ('line', verifier + '\n'),
+                           ('context', service.context_file.read_text())):
+            with self.subTest(name):
+                file.write_text(text)
+                restore(self.folder / 'pinned', self.key, path, '--log-key', file)
+                shutil.rmtree(self.folder / 'pinned')
+        with Service().init().start() as other:
+            backup(other, self.recipient, theirs)
+            other.stop()
+            unsigned = backup(other, self.recipient, self.folder / 'unsigned').stderr
+            key = Client(service).get('/v1/audit/key')[1]
+            self.assertIn('warning: the backup is not signed: no service at', unsigned)
+        file.write_text(json.dumps(key))
+        for pin in (fingerprint, file):
+            self.refuses(theirs, 'the backup is of another service', str(pin), pin=pin)
+        file.write_text(verifier[:-1] + ('A' if verifier[-1] != 'A' else 'B'))
+        for pin in (file, '0' * 64):
+            self.refuses(path, 'the backup is of another service', fingerprint, pin=pin)
+        self.refuses(path, 'absent', pin=self.folder / 'absent')
+        said = restore(self.folder / 'unpinned', self.key, self.folder / 'unsigned').stdout
+        shutil.rmtree(self.folder / 'unpinned')
+        self.assertIn('signed by it  nothing', said)
+        theirs_pin = re.search(r'log key +([0-9a-f]{64})', said)[1]
+        self.refuses(self.folder / 'unsigned', 'nobody has signed the backup', pin=theirs_pin)
+        restore(self.folder / 'pinned', self.key, theirs, '--log-key', theirs_pin)  # the control
+        shutil.rmtree(self.folder / 'pinned')
+
+    def test_what_is_signed_is_what_is_in_it(self):
+        """An impostor on the host answers in the place of the service: with another log's checkpoint, with its own of
+        another time, with nonsense. Only what the log's key signed is taken; what the log does not have is refused."""
+        with Service().init().start() as service, Service().init().start() as other:
+            client = Client(service, service.context_file)
+            client.post('/v1/clusters', {'cluster': cluster_document()})
+            early = Client(service).get('/v1/audit/checkpoint')[1]
+            foreign = Client(other).get('/v1/audit/checkpoint')[1]
+            service.stop()
+            data = (service.state / 'data.mdb').read_bytes()
+            service.start()
+            client.connection = None
+            self.issued(client, der.request(Key()), node='etcdone')
+            late = Client(service).get('/v1/audit/checkpoint')[1]
+            service.stop()
+            answer = b'HTTP/1.1 200 OK\r\n\r\n'
+            rows = [('its own', answer + late, True), ('an earlier one', answer + early, True),
+                    ("another log's", answer + foreign, False), ('changed', answer + late[:-9] + b'AAAAAAA=\n', False),
+                    ('nothing', b'', False), ('an error', b'HTTP/1.1 503 No\r\n\r\n' + late, False),
+                    ('too much', answer + late + b'x' * 9000, False), ('no head', late, False)]
+            for what, sent, signed in rows:
+                with self.subTest(what), impostor(service, sent):
+                    said = backup(service, self.recipient, self.folder / 'copy').stderr
+                    self.assertEqual('not signed' in said, not signed, said)
+                    out = restore(self.folder / 'it', self.key, self.folder / 'copy').stdout
+                    self.assertEqual('signed by it  nothing' in out, not signed, out)
+                    shutil.rmtree(self.folder / 'it')
+            # A copy that is older than what the service has signed.
+            (service.state / 'data.mdb').write_bytes(data)
+            with impostor(service, answer + late):
+                backup(service, self.recipient, self.folder / 'copy')
+            self.refuses(self.folder / 'copy', 'is not the one that its head promises')
+
     def test_stopped(self):
         with Service().init().start() as service:
             service.stop()
@@ -200,10 +302,10 @@ class Backup(Copies):
             line = run(ENSIGND, 'backup', '--config', service.state / 'ensignd.yaml', '--recipient', 'x', 'y', check=False)
             self.assertEqual((line.returncode, line.stderr.count('\n')), (2, 1), line.stderr)
 
-    def refuses(self, path, *words, key=None):
+    def refuses(self, path, *words, key=None, pin=None):
         """Nothing is left behind."""
         state = self.folder / 'refused'
-        result = restore(state, key or self.key, path, check=False)
+        result = restore(state, key or self.key, path, *(['--log-key', pin] if pin else []), check=False)
         self.assertEqual((result.returncode, result.stdout), (1, ''), result)
         for word in words:
             self.assertIn(word, result.stderr)

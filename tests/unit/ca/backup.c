@@ -1,5 +1,6 @@
 /* The file of a backup: what is written is read, and nothing that was cut, changed or is another's. */
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -233,6 +234,72 @@ static void recipients_and_keys_are_told_apart(void **state)
     close(fd);
 }
 
+/* A log's key, and the note that it signs. */
+static void note_make(const struct checkpoint *checkpoint, uint8_t ret_public_key[LOG_PUBLIC_KEY_SIZE],
+                      struct bytes *ret_note)
+{
+    uint8_t private_key[crypto_sign_SECRETKEYBYTES], signature[LOG_SIGNATURE_SIZE];
+    AUTO(bytes) text = {0};
+    crypto_sign_keypair(ret_public_key, private_key);
+    checkpoint_text(checkpoint, &text);
+    crypto_sign_detached(signature, NULL, text.data, text.size, private_key);
+    checkpoint_note(checkpoint, ret_public_key, signature, ret_note);
+}
+
+static void who_signed_the_head_is_told(void **state)
+{
+    const struct place *place = *state;
+    const struct checkpoint signed_one = {.origin = "localhost/ensign/1", .size = 9, .root = {{7}}};
+    struct backup_head head = place->head, before = head;
+    uint8_t ours[LOG_PUBLIC_KEY_SIZE], others[LOG_PUBLIC_KEY_SIZE];
+    struct fault f = {0};
+    AUTO(bytes) note = {0}, other_note = {0};
+    note_make(&signed_one, ours, &note);
+    note_make(&signed_one, others, &other_note);
+    assert_int_equal(backup_head_verify(&head, ours, &f), ERR_AUTH);
+    assert_says(&f, "nobody has signed");
+    assert_int_equal(backup_head_sign(&head, bytes_span(&other_note), signed_one.origin, ours, &f), ERR_AUTH);
+    assert_int_equal(backup_head_sign(&head, bytes_span(&note), "localhost/ensign/2", ours, &f), ERR_AUTH);
+    assert_int_equal(backup_head_sign(&head, span(note.data, note.size / 2), signed_one.origin, ours, &f), ERR_INPUT);
+    assert_memory_equal(&head, &before, sizeof head);
+    f = (struct fault){0};
+    assert_ok(backup_head_sign(&head, bytes_span(&note), signed_one.origin, ours, &f), &f);
+    assert_int_equal(head.checkpoint.size, 9);
+    assert_ok(backup_head_verify(&head, ours, &f), &f);
+    assert_int_equal(backup_head_verify(&head, others, &f), ERR_AUTH);
+    assert_says(&f, "has not signed the checkpoint in the head");
+    head.checkpoint.size++;
+    assert_int_equal(backup_head_verify(&head, ours, &f), ERR_AUTH);
+    /* Two signatures: the head has room for the log's own alone. */
+    AUTO(bytes) two = {0};
+    AUTO(bytes) text = {0};
+    checkpoint_text(&signed_one, &text);
+    bytes_append_span(&two, bytes_span(&note));
+    bytes_append(&two, other_note.data + text.size + 1, other_note.size - text.size - 1);
+    assert_int_equal(backup_head_sign(&head, bytes_span(&two), signed_one.origin, ours, &f), ERR_AUTH);
+    assert_says(&f, "more than the signature");
+}
+
+/* Written and read, the signature is good as before. */
+static void a_signed_head_is_read(void **state)
+{
+    const struct place *place = *state;
+    const struct checkpoint signed_one = {.origin = "localhost/ensign/1", .size = 9};
+    struct place copy = {.head = place->head};
+    uint8_t log_public_key[LOG_PUBLIC_KEY_SIZE];
+    struct backup_head head;
+    struct fault f = {0};
+    int messages;
+    AUTO(bytes) note = {0};
+    note_make(&signed_one, log_public_key, &note);
+    assert_ok(backup_head_sign(&copy.head, bytes_span(&note), signed_one.origin, log_public_key, &f), &f);
+    backup_make(&copy);
+    assert_ok(all_read(bytes_span(&copy.file), &place->key, &head, &messages, &f), &f);
+    assert_string_equal(head.signature, copy.head.signature);
+    assert_ok(backup_head_verify(&head, log_public_key, &f), &f);
+    bytes_free(&copy.file);
+}
+
 static void the_state_of_a_copy_is_kept(void **unused)
 {
     (void)unused;
@@ -263,6 +330,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_follows_is_told, place_make, place_remove),
         cmocka_unit_test_setup_teardown(another_key_is_told, place_make, place_remove),
         cmocka_unit_test_setup_teardown(recipients_and_keys_are_told_apart, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(who_signed_the_head_is_told, place_make, place_remove),
+        cmocka_unit_test_setup_teardown(a_signed_head_is_read, place_make, place_remove),
         cmocka_unit_test(the_state_of_a_copy_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
