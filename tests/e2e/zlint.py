@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""Every profile with every algorithm of issuer and key, through zlint: nothing may be found. Control: a bad certificate."""
+"""Every profile with every algorithm of issuer and key that it takes, every CA, and the service's own, through zlint:
+nothing may be found. Controls: a bad certificate, and good ones in which one thing is wrong."""
 import json
 import pathlib
+import re
+import subprocess
 import sys
 import tempfile
+
+import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from lib.service import Client, ROOT, Service, run
@@ -15,58 +20,91 @@ EXCLUDED = 'CABF_BR,CABF_EV,CABF_SMIME_BR,Apple,Mozilla,ETSI_ESI'
 # etcd and Kubernetes need.
 ACCEPTED = {'n_san_iana_pub_suffix_empty'}
 ALGORITHMS = ['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']
-ETCD_PROFILES = ['etcd-member', 'etcd-server', 'etcd-peer', 'etcd-healthcheck-client', 'node-identity']
-CONTROL_PLANE_PROFILES = ['apiserver-etcd-client', 'apiserver', 'apiserver-kubelet-client', 'front-proxy-client', 'admin',
-                          'super-admin', 'kubelet', 'controller-manager', 'scheduler']
-OWNERS = ['etcdone', 'etcdthree', 'masterone', 'an-operator']
-CERTIFICATES_MIN, LINTS_MIN = 400, 100
+NODES = {'etcd': 'etcdone', 'control-plane': 'masterone', 'worker': 'workerone', 'load-balancer': 'lb'}
+PEOPLE = {'identity': 'an-operator', 'user': 'jane', 'cluster-admin': 'alice'}
+GROUPS = ['manager', 'developers']
+AUTHORITIES = 3
+LINTS_MIN = 130
+FILES_AT_ONCE = 200
+BAD = {  # what openssl makes, and a lint that must find it
+    'a CA with a usage of servers': (['rsa:2048', '-subj', '/CN=ca', '-addext',
+                                      'keyUsage=critical,keyEncipherment,keyCertSign'],
+                                     'e_rsa_allowed_ku_no_encipherment_ca'),
+    'keyEncipherment on ECDSA': (['ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-subj', '/CN=x', '-addext',
+                                  'basicConstraints=critical,CA:FALSE', '-addext',
+                                  'keyUsage=critical,digitalSignature,keyEncipherment', '-addext',
+                                  'extendedKeyUsage=serverAuth', '-addext', 'subjectAltName=DNS:x.example'],
+                                 'e_ecdsa_allowed_ku'),
+}
 
 
-def findings(pem_path):
-    """(names of the lints that found something, number of lints that ran)"""
-    out = run(ZLINT, '-excludeSources', EXCLUDED, pem_path).stdout
-    results = {name: result['result'] for name, result in json.loads(out).items()}
-    ran = [name for name, result in results.items() if result not in ('NA', 'NE')]
-    return [name for name in ran if results[name] != 'pass' and name not in ACCEPTED], len(results)
+def profiles():
+    """name -> the shipped document"""
+    return {document['name']: document for document in
+            (yaml.safe_load(path.read_text()) for path in sorted((ROOT / 'policies/profiles').glob('*.yaml')))}
 
 
-def make_keys(folder):
+def make_keys():
     """(whose, algorithm) -> PEM request: a key has one owner"""
-    requests = {}
-    for algorithm in ALGORITHMS:
-        kind, size = algorithm.split('-')
-        how = (['-newkey', 'ec', '-pkeyopt', f'ec_paramgen_curve:P-{size[1:]}'] if kind == 'ecdsa' else
-               ['-newkey', f'rsa:{size}'])
-        for whose in OWNERS:
-            requests[whose, algorithm] = run('openssl', 'req', '-new', *how, '-nodes', '-subj', '/', '-keyout',
-                                             folder / 'key').stdout
+    owners = [*NODES.values(), *PEOPLE.values()]
+    requests, running = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        for algorithm in ALGORITHMS:
+            kind, size = algorithm.split('-')
+            how = (['ec', '-pkeyopt', f'ec_paramgen_curve:P-{size[1:]}'] if kind == 'ecdsa' else [f'rsa:{size}'])
+            for whose in owners:
+                command = ['openssl', 'req', '-new', '-newkey', *how, '-nodes', '-subj', '/', '-keyout',
+                           f'{folder}/{whose}-{algorithm}.key']
+                running.append(((whose, algorithm), subprocess.Popen(command, stdout=subprocess.PIPE,
+                                                                     stderr=subprocess.DEVNULL, text=True)))
+        for key, process in running:
+            requests[key] = process.communicate()[0]
+            assert process.returncode == 0, key
     return requests
 
 
 def wanted(cluster):
-    """(whose, path, body) of all that is asked for in one cluster"""
+    """(whose, profile, path, body) of all that is asked for in one cluster: each profile for a node of each of its roles"""
     path = f'/v1/clusters/{cluster}/certificates'
-    for node in ('etcdone', 'etcdthree'):
-        for profile in ETCD_PROFILES:
-            yield node, path, {'profile': profile, 'node': node}
-    for profile in CONTROL_PLANE_PROFILES:
-        yield 'masterone', path, {'profile': profile, 'node': 'masterone'}
-    yield 'an-operator', '/v1/identities', {'name': 'an-operator', 'role': 'operator'}
+    for name, document in profiles().items():
+        for node in (NODES[role] for role in document['nodeRoles']):
+            yield node, document, path, {'profile': name, 'node': node}
+        if name == 'identity':
+            yield PEOPLE[name], document, '/v1/identities', {'name': PEOPLE[name], 'role': 'operator'}
+        elif name in PEOPLE:
+            groups = {'groups': GROUPS} if name == 'user' else {}
+            yield PEOPLE[name], document, path, {'profile': name, 'user': PEOPLE[name]} | groups
 
 
 class Lint:
+    """Certificates by what they are; looked at many at a time."""
+
     def __init__(self, folder):
-        self.pem, self.count, self.wrong, self.lints = folder / 'certificate.pem', 0, [], 0
+        self.folder, self.waiting, self.count, self.wrong, self.lints = folder, [], 0, {}, 0
 
-    def look(self, text, what):
-        self.pem.write_text(text)
-        found, self.lints = findings(self.pem)
-        self.count += 1
-        if found:
-            self.wrong.append(f'{what}: {", ".join(found)}')
+    def add(self, text, what):
+        path = self.folder / f'{len(self.waiting)}.pem'
+        path.write_text(text)
+        self.waiting.append((path, what))
+        if len(self.waiting) == FILES_AT_ONCE:
+            self.look()
+
+    def look(self):
+        """{what: findings} of those that wait; zlint writes a line of JSON for each, in their order."""
+        out = run(ZLINT, '-excludeSources', EXCLUDED, *[path for path, _ in self.waiting]).stdout
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert len(lines) == len(self.waiting), out[:2000]
+        for results, (_, what) in zip(lines, self.waiting):
+            self.lints = self.lints or len(results)
+            assert len(results) == self.lints >= LINTS_MIN, (what, len(results))
+            found = {name for name, result in results.items() if result['result'] not in ('NA', 'NE', 'pass')}
+            if found - ACCEPTED:
+                self.wrong[what] = found - ACCEPTED
+        self.count += len(lines)
+        self.waiting = []
 
 
-def lint_issuer(issuer, requests, lint):
+def lint_issuer(issuer, requests, lint, made):
     """All that the CAs of one algorithm issue, in a service of their own, so that the keys are nobody's yet."""
     with Service() as service:
         service.init().start()
@@ -74,32 +112,62 @@ def lint_issuer(issuer, requests, lint):
         service.create_cluster('vagrant-external-etcd.yaml',
                                [('name: vagrant', f'name: zlint\nkeys: {{authorities: {issuer}}}')])
         for algorithm in ALGORITHMS:
-            for whose, path, body in wanted('zlint'):
+            for whose, document, path, body in wanted('zlint'):
+                if algorithm not in document['keys']:
+                    continue
                 status, answer, _ = admin.post(path, dict(body, csr=requests[whose, algorithm]))
                 assert status == 201, (path, body, answer)
-                lint.look(answer['certificate'], f"{issuer} {algorithm} {body.get('profile', 'identity')}")
+                made.add((document['name'], algorithm, issuer))
+                lint.add(answer['certificate'], f"{issuer} {algorithm} {document['name']} {whose}")
         _, authorities, _ = admin.get('/v1/clusters/zlint/authorities')
+        assert len(authorities['items']) == AUTHORITIES
         for authority in authorities['items']:
-            lint.look(authority['certificate'], f"CA {issuer} {authority['name']}")
-        lint.look(admin.get('/v1/clusters/ensign/authorities/service-ca/bundle')[1].decode(), 'service CA')
+            lint.add(authority['certificate'], f"CA {issuer} {authority['name']}")
+        lint.add(admin.get('/v1/clusters/ensign/authorities/service-ca/bundle')[1].decode(), f'service CA {issuer}')
+        lint.add(re.search('-----BEGIN CERTIFICATE.*?END CERTIFICATE-----\n', (service.state / 'tls.pem').read_text(),
+                           re.S)[0], f'service {issuer}')
+        made.add(('service', None, issuer))
+
+
+def controls(folder):
+    """The names of those bad ones in which zlint does not find what it must."""
+    missed, pem = [], folder / 'bad.pem'
+    for what, (arguments, name) in BAD.items():
+        lint = Lint(folder)
+        run('openssl', 'req', '-x509', '-newkey', arguments[0], '-nodes', '-keyout', folder / 'bad.key', '-out', pem,
+            *arguments[1:])
+        lint.add(pem.read_text(), what)
+        lint.look()
+        missed += [] if name in lint.wrong.get(what, set()) else [what]
+    return missed
+
+
+def all_of_them():
+    """What must have been looked at: (profile, algorithm of its key, of its issuer). The service has one of its own."""
+    return {(name, algorithm, issuer) for name, document in profiles().items() for issuer in ALGORITHMS
+            for algorithm in (document['keys'] if name != 'service' else [None])}
 
 
 def main():
     if not ZLINT.exists():
         print('SKIP: no zlint; ./setup test fetches it on Debian')
         sys.exit(77)
+    made, expected = set(), all_of_them()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        requests, lint = make_keys(folder), Lint(folder)
+        missed = controls(folder)
+        requests, lint = make_keys(), Lint(folder)
         for issuer in ALGORITHMS:
-            lint_issuer(issuer, requests, lint)
-        bad = folder / 'bad.pem'
-        run('openssl', 'req', '-x509', '-newkey', 'rsa:1024', '-nodes', '-days', '9000', '-subj', '/CN=*.bad', '-keyout',
-            folder / 'bad.key', '-out', bad, '-addext', 'keyUsage=keyEncipherment,keyCertSign')
-        control, _ = findings(bad)
-    print('\n'.join(sorted(set(lint.wrong))[:40]))
-    print(f'{lint.count} certificates, {lint.lints} lints; the bad one: {len(control)} findings')
-    ok = not lint.wrong and lint.count >= CERTIFICATES_MIN and lint.lints >= LINTS_MIN and control
+            lint_issuer(issuer, requests, lint, made)
+        lint.look()
+    for what, found in sorted(lint.wrong.items())[:40]:
+        print(f'{what}: {", ".join(sorted(found))}')
+    certificates = len(ALGORITHMS) * (AUTHORITIES + 2 + len(ALGORITHMS) *
+                                      sum(1 for _, document, _, _ in wanted('') if document['name'] != 'service'))
+    print(f'{lint.count} certificates, {lint.lints} lints each, {lint.count * lint.lints} in all; '
+          f'{len(BAD) - len(missed)} of {len(BAD)} bad ones found')
+    print(f'{len(profiles())} profiles; missing: {sorted(map(str, expected - made))}')
+    ok = not lint.wrong and made == expected and lint.count == certificates and not missed
     sys.exit(0 if ok else 1)
 
 
