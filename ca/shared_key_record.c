@@ -106,7 +106,9 @@ static enum err receiver_unpack(struct unpack *in, struct shared_receiver *recei
 {
     unpack_text(in, receiver->name, sizeof receiver->name);
     unpack_fixed(in, receiver->sealing_key, sizeof receiver->sealing_key);
-    receiver->holds = unpack_u8(in) != 0;
+    uint8_t holds = unpack_u8(in);
+    in->failed |= holds > 1;
+    receiver->holds = holds;
     unpack_text(in, receiver->sender, sizeof receiver->sender);
     unpack_fixed(in, receiver->serial, sizeof receiver->serial);
     TRY(bytes_copy(unpack_span(in), &receiver->sealed, f));

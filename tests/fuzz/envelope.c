@@ -21,7 +21,6 @@ static struct {
 
 static void test_make(void)
 {
-    AUTO(bytes) pem = {0};
     static struct bytes spki;
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *shared = NULL;
     struct fault *f = fuzz_fault();
