@@ -339,6 +339,7 @@ static enum err claim_take(struct step *step, struct fault *f)
         span_equal(bytes_span(&key->spki), step->spki))
         return OK;
     struct moment now;
+    TRY(restore_require(step->ca->restore, f)); /* an older copy may not know that there is a key */
     TRY(clock_require(step->ca->clock, &now, f));
     TRY(claim_check(step, now.seconds, f));
     struct shared_key made = {.generation = key->generation + 1, .claimed_at = now.seconds};

@@ -111,7 +111,13 @@ class Requests(Case):
         scalars = {scalar for plain in unsealed(stolen, seal_key) for scalar in p256_scalars(plain)}
         self.assertGreaterEqual(len(scalars), 4)
         for scalar in scalars:
-            self.keys_are_anothers(self.client, keys.p256_of_scalar(scalar))
+            key = keys.p256_of_scalar(scalar)
+            self.keys_are_anothers(self.client, key)
+            for profile in ('user', 'cluster-admin'):
+                self.keys_are_anothers(self.admin, key, profile, user='jane')
+            status, answer, _ = self.admin.post('/v1/identities', {'name': 'eve', 'role': 'admin', 'csr': der.request(key)})
+            self.assertEqual((status, answer['code']), (403, 'policy_denied'), answer)
+        self.issued(self.admin, der.request(Key()), 'user', user='jane')  # the control
 
     def test_A5_raced_for_two_nodes(self):
         """Only one of the two gets anything for the key, however often both ask at once."""

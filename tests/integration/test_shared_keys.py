@@ -402,5 +402,37 @@ class SharedKeys(unittest.TestCase):
                     self.assertNotIn(form, data, path)
 
 
+class OldCopy(unittest.TestCase):
+    def test_no_key_is_made_from_an_old_copy(self):
+        """A20, F11: the copy does not know that there is a key: nobody makes a second one before an admin knows."""
+        with Service().init().start() as service:
+            service.folder.chmod(0o700)
+            cluster, data = Cluster(service, 'lab'), service.state / 'data.mdb'
+            for node in ('cpone', 'cptwo'):
+                cluster.identity(node)
+                cluster.publish(node)
+            service.stop()
+            old = data.read_bytes()
+            service.start()
+            cluster.sync('cpone')
+            newest = Client(service).get('/v1/audit/checkpoint')[1].decode()
+            service.stop()
+            data.write_bytes(old)
+            service.start('/livez')
+            admin, two = Client(service, service.context_file), cluster.client('cptwo')
+            path = '/v1/clusters/lab/shared-keys/sa'
+            claim = {'expected_generation': 0, 'spki': encoded(Key().spki)}
+            status, answer, _ = admin.post('/v1/audit/witness', {'checkpoint': newest})
+            self.assertEqual((status, answer['state']), (200, 'not_in_log'))
+            status, answer, headers = two.request('PUT', path, claim)
+            self.assertEqual((status, answer.get('code')), (503, 'restored'), answer)
+            self.assertGreater(int(headers['Retry-After']), 0)
+            self.assertEqual(cluster.show(admin)['generation'], 0)
+            entries = admin.get('/v1/restore')[1]['entries']
+            self.assertEqual(admin.post('/v1/restore/acknowledgement', {'entries': entries})[0], 200)
+            status, answer, _ = two.request('PUT', path, claim)  # the control
+            self.assertEqual((status, cluster.show(admin)['generation']), (200, 1), answer)
+
+
 if __name__ == '__main__':
     unittest.main(warnings='ignore')

@@ -311,6 +311,35 @@ class Users(Case):
         self.assertIn('chmod 600', self.user(code=1))
         self.assertIn('find the folder', self.user(file=self.folder / 'absent/config', code=1))
 
+    def test_links_are_not_followed(self):
+        """At the place of the kubeconfig and of what waits: what they lead to is neither read nor written."""
+        self.user()
+        kubeconfig, other = self.file.read_bytes(), self.folder / 'other'
+        other.touch(mode=0o600)
+        for place in (self.file, self.pending()):
+            for content in (kubeconfig, b'precious'):
+                with self.subTest(place.name, content=content[:8]):
+                    self.file.unlink()
+                    other.write_bytes(content)
+                    place.symlink_to(other)
+                    listed = self.serials('jane')
+                    self.user(code=1)
+                    self.assertEqual((other.read_bytes(), place.is_symlink()), (content, True))
+                    self.assertEqual(self.serials('jane'), listed)
+                    place.unlink()
+                    self.user()  # the control
+        self.assertEqual(self.files(), ['config', 'other'])
+
+    def test_waiting_key_must_be_private(self):
+        with relay(self.service, lambda method, path, body: None if method == 'POST' else body) as server:
+            self.user(server=server, code=4)
+        self.pending().chmod(0o640)
+        self.assertIn('chmod 600', self.user(code=1))
+        self.assertEqual(self.files(), [self.pending().name])
+        self.pending().chmod(0o600)
+        self.user()
+        self.assertEqual(self.files(), ['config'])
+
     # ---- what is refused ----
 
     def test_refusals(self):
