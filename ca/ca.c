@@ -15,7 +15,7 @@ int64_t ca_now(const struct ca *ca)
     return clock_read(ca->clock).now;
 }
 
-void caller_text(const struct caller *caller, char *ret_text, size_t size)
+const char *requester_word(enum requester kind)
 {
     static const struct {
         enum requester kind;
@@ -24,11 +24,16 @@ void caller_text(const struct caller *caller, char *ret_text, size_t size)
         {REQUESTER_TOKEN, "token"}, {REQUESTER_NODE, "node"},       {REQUESTER_OPERATOR, "operator"},
         {REQUESTER_ADMIN, "admin"}, {REQUESTER_AUDITOR, "auditor"}, {REQUESTER_SERVICE, "service"},
     };
-    const char *word = "nobody";
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-        if (words[i].kind == caller->kind)
-            word = words[i].word;
-    snprintf(ret_text, size, "%s %s", word, caller->name);
+        if (words[i].kind == kind)
+            return words[i].word;
+    return NULL;
+}
+
+void caller_text(const struct caller *caller, char *ret_text, size_t size)
+{
+    const char *word = requester_word(caller->kind);
+    snprintf(ret_text, size, "%s %s", word ? word : "nobody", caller->name);
 }
 
 /* ---- creation ---- */

@@ -66,6 +66,7 @@ int64_t ca_now(const struct ca *ca);
 MUST_USE enum err clock_acknowledge(struct ca *ca, const struct caller *caller, int64_t seen, struct fault *f);
 
 /* "token 4f3a…", "admin root": how records and leaves name a caller. */
+const char *requester_word(enum requester kind); /* "admin", "operator", …; NULL for none */
 void caller_text(const struct caller *caller, char *ret_text, size_t size);
 
 /* ---- clusters ---- */

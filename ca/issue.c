@@ -175,6 +175,8 @@ static void issue_event(struct bytes *event, const struct certificate_record *re
     member_string(event, "profile", record->profile);
     member_string(event, "node", record->node);
     member_string(event, "identity", record->identity);
+    if (record->role)
+        member_string(event, "role", requester_word(record->role));
     if (decision->profile->common_name_from == COMMON_NAME_USER)
         event_groups(event, &decision->content.subject);
     member_hex(event, "serial", SPAN_OF(record->serial));

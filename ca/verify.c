@@ -19,7 +19,8 @@ struct issue {
     uint8_t serial[SERIAL_SIZE];
     uint8_t sha256[SHA256_SIZE];
     uint64_t sequence;
-    bool present; /* as a record */
+    enum requester role; /* at this service; 0: none */
+    bool present;        /* as a record */
 };
 
 struct verify {
@@ -57,12 +58,24 @@ static void serial_reason(struct verify *verify, const uint8_t *serial, const ch
 
 /* ---- the log ---- */
 
+/* False when it is none that there is. */
+static bool role_read(const json_t *event, enum requester *ret_role)
+{
+    const json_t *role = json_object_get(event, "role");
+    for (unsigned i = 0; role && requester_words[i]; i++)
+        if (strcmp(requester_words[i], json_string_value(role) ? json_string_value(role) : "") == 0) {
+            *ret_role = (enum requester)(1u << i);
+            return true;
+        }
+    return !role;
+}
+
 static enum err issue_add(struct verify *verify, const json_t *event, struct fault *f)
 {
     const char *serial = json_string_value(json_object_get(event, "serial"));
     const char *hash = json_string_value(json_object_get(event, "certificate_sha256"));
     struct issue issue = {.sequence = verify->frontier.size};
-    if (!serial || !hash)
+    if (!serial || !hash || !role_read(event, &issue.role))
         return fault_set(f, CODE_DAMAGED, "entry %" PRIu64 " of the log does not say what it issues", issue.sequence);
     TRY(hex_decode(serial, issue.serial, sizeof issue.serial, f));
     TRY(hex_decode(hash, issue.sha256, sizeof issue.sha256, f));
@@ -137,8 +150,11 @@ static enum err certificate_add(struct verify *verify, struct span key, struct s
         serial_reason(verify, record.serial, "no entry of the log issues it");
     else if (memcmp(issue->sha256, sha256, sizeof sha256) != 0 || issue->sequence != record.log_sequence)
         serial_reason(verify, record.serial, "the log issues another one with this serial");
-    else
+    else {
         issue->present = true;
+        if (issue->role != record.role)
+            serial_reason(verify, record.serial, "has another role than the log gives it");
+    }
     return OK;
 }
 
@@ -230,7 +246,9 @@ static enum err rows_visit(struct store *store, char letter, store_visit *visit,
 static enum err index_verify(struct store *store, struct verify *verify, struct fault *f)
 {
     AUTO(bytes) row = {0};
-    TRY(meta_get(store, "index", &row, f));
+    struct fault why = {0}; /* meta_get() clears the fault of an absent row, and f has reasons */
+    if (meta_get(store, "index", &row, &why) != OK)
+        return fault_set(f, why.code, "%s", why.text);
     if (row.size == 0)
         return OK;
     struct unpack in = unpack_begin(bytes_span(&row));

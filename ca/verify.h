@@ -2,7 +2,7 @@
  *
  *   rows          each passes its checksum and is found (store_verify)
  *   log           its entries are numbered without a gap, and give the stored Merkle tree (RFC 9162 §2.1)
- *   certificates  are exactly those that the log issues: serial, hash, and place in the log
+ *   certificates  are exactly those that the log issues: serial, hash, place in the log, and role at this service
  *   tokens        name only such certificates; CAs and clusters parse
  *   indexes       know no others, and all that they say they have seen
  *

@@ -48,23 +48,6 @@ void json_cleanup(json_t **json)
     json_decref(*json);
 }
 
-/* ---- roles ---- */
-
-const char *requester_word(enum requester requester)
-{
-    static const struct {
-        enum requester requester;
-        const char *word;
-    } words[] = {
-        {REQUESTER_TOKEN, "token"}, {REQUESTER_NODE, "node"},       {REQUESTER_OPERATOR, "operator"},
-        {REQUESTER_ADMIN, "admin"}, {REQUESTER_AUDITOR, "auditor"}, {REQUESTER_SERVICE, "service"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-        if (words[i].requester == requester)
-            return words[i].word;
-    return NULL;
-}
-
 /* ---- objects ---- */
 
 json_t *json_authority(const struct authority *authority)

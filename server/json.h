@@ -13,9 +13,6 @@ json_t *json_time(int64_t seconds);
 /* Owned or borrowed text of PEM blocks or a cursor; null when empty. */
 json_t *json_bytes(struct span text);
 
-/* "admin", "operator", …; null for none. */
-const char *requester_word(enum requester requester);
-
 json_t *json_authority(const struct authority *authority);
 /* A cluster file as it was given. */
 json_t *json_cluster_document(const struct cluster *cluster);
