@@ -25,7 +25,8 @@ struct kubernetes_facts {
 /* minor  KUBERNETES_MINOR_MIN..MAX;  patch  or KUBERNETES_PATCH_UNKNOWN.  Static. */
 const struct kubernetes_facts *kubernetes_facts(unsigned minor, int patch);
 
-/* Whether who is in this group may do everything in the cluster: kubeadm binds it to cluster-admin, or it is past RBAC. */
+/* Whether who is in this group may do everything in the cluster: it is past RBAC, or kubeadm binds it to cluster-admin
+ * (ClusterRoleBinding). */
 bool kubernetes_group_is_admins(const char *group);
 
 #endif
