@@ -4,8 +4,7 @@
 
 /* ---- keys ---- */
 
-/* A name and the NUL that ends it: names hold no NUL, so keys of different names never run together. */
-static void key_name(struct bytes *out, const char *name)
+void key_name(const char *name, struct bytes *out)
 {
     bytes_append(out, name, strlen(name) + 1);
 }
@@ -19,8 +18,8 @@ void key_meta(const char *name, struct bytes *out)
 void key_authority(const char *cluster, const char *authority, uint32_t generation, struct bytes *out)
 {
     pack_u8(out, 'a');
-    key_name(out, cluster);
-    key_name(out, authority);
+    key_name(cluster, out);
+    key_name(authority, out);
     pack_u32(out, generation);
 }
 
@@ -83,8 +82,7 @@ enum {
     ANSWER_VERSION = 1,
 };
 
-/* Reads the version byte; another one than ours was written by a newer program. */
-static enum err row_begin(struct span row, uint8_t version, const char *what, struct unpack *ret_in, struct fault *f)
+enum err row_begin(struct span row, uint8_t version, const char *what, struct unpack *ret_in, struct fault *f)
 {
     *ret_in = unpack_begin(row);
     uint8_t found = unpack_u8(ret_in);

@@ -22,6 +22,7 @@
 #ifndef ENSIGN_CA_RECORD_H
 #define ENSIGN_CA_RECORD_H
 
+#include "ca/base/pack.h"
 #include "ca/log/checkpoint.h"
 #include "ca/x509/certificate.h"
 #include "policies/decide.h"
@@ -29,6 +30,8 @@
 enum { RECORD_SCHEMA = 1, TOKEN_ID_SIZE = 16, TOKEN_SECRET_SIZE = 32 };
 
 /* ---- keys: appended to out ---- */
+/* A name and the NUL that ends it: names hold no NUL, so keys of different names never run together. */
+void key_name(const char *name, struct bytes *out);
 void key_meta(const char *name, struct bytes *out);
 void key_authority(const char *cluster, const char *authority, uint32_t generation, struct bytes *out);
 void key_cluster(const char *cluster, struct bytes *out);
@@ -42,6 +45,9 @@ void key_prefix(char letter, struct bytes *out);
 void key_prefix_end(char letter, struct bytes *out);
 
 /* ---- rows ---- */
+
+/* Reads the version byte; another one was written by a newer program: ERR_IO (CODE_DAMAGED). */
+MUST_USE enum err row_begin(struct span row, uint8_t version, const char *what, struct unpack *ret_in, struct fault *f);
 
 /* The service itself: the key of its log, and who it is. */
 struct service_record {

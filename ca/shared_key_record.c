@@ -1,6 +1,4 @@
 /* shared_key_record.c: the rows of shared keys. */
-#include <string.h>
-
 #include "ca/shared_key.h"
 
 enum { SEALING_KEY_VERSION = 1, SHARED_KEY_VERSION = 1 };
@@ -8,7 +6,7 @@ enum { SEALING_KEY_VERSION = 1, SHARED_KEY_VERSION = 1 };
 static void key_of(char letter, const char *cluster, const char *name, struct bytes *out)
 {
     key_prefix(letter, out);
-    bytes_append(out, cluster, strlen(cluster) + 1);
+    key_name(cluster, out);
     bytes_append_text(out, name);
 }
 
@@ -20,15 +18,6 @@ void key_sealing_key(const char *cluster, const char *node, struct bytes *out)
 void key_shared_key(const char *cluster, const char *name, struct bytes *out)
 {
     key_of('k', cluster, name, out);
-}
-
-static enum err row_begin(struct span row, uint8_t version, struct unpack *ret_in, struct fault *f)
-{
-    *ret_in = unpack_begin(row);
-    uint8_t found = unpack_u8(ret_in);
-    if (found != version)
-        return fault_set(f, CODE_DAMAGED, "a shared key's row has version %u, this program reads %u", found, version);
-    return OK;
 }
 
 /* ---- sealing keys ---- */
@@ -52,7 +41,7 @@ void sealing_key_cleanup(struct sealing_key *key)
 enum err sealing_key_unpack(struct span row, struct sealing_key *ret_key, struct fault *f)
 {
     struct unpack in;
-    TRY(row_begin(row, SEALING_KEY_VERSION, &in, f));
+    TRY(row_begin(row, SEALING_KEY_VERSION, "a sealing key's row", &in, f));
     AUTO(sealing_key) key = {0};
     unpack_text(&in, key.cluster, sizeof key.cluster);
     unpack_text(&in, key.node, sizeof key.node);
@@ -118,7 +107,7 @@ static enum err receiver_unpack(struct unpack *in, struct shared_receiver *recei
 enum err shared_key_unpack(struct span row, struct shared_key *ret_key, struct fault *f)
 {
     struct unpack in;
-    TRY(row_begin(row, SHARED_KEY_VERSION, &in, f));
+    TRY(row_begin(row, SHARED_KEY_VERSION, "a shared key's row", &in, f));
     AUTO(shared_key) key = {0};
     unpack_text(&in, key.cluster, sizeof key.cluster);
     unpack_text(&in, key.name, sizeof key.name);
