@@ -1,7 +1,8 @@
 /* certificates.c: reading what was issued, and recognising who presents it. */
 #include <string.h>
 
-#include "ca/ca.h"
+#include "ca/base/encode.h"
+#include "ca/lineage.h"
 
 enum err certificate_get(struct ca *ca, const uint8_t serial[SERIAL_SIZE], struct certificate_record *ret_record,
                          struct fault *f)
@@ -37,6 +38,22 @@ static enum err record_authenticate(const struct certificate_record *record, str
     return OK;
 }
 
+/* A node's identity counts until its successor is installed. */
+static enum err identity_check(struct ca *ca, const struct certificate_record *record, struct fault *f)
+{
+    const struct place place = {record->cluster, record->node, record->profile};
+    struct lineage_record lineage;
+    uint64_t revision;
+    if (record->role != REQUESTER_NODE)
+        return OK;
+    TRY(lineage_row(ca, &place, &lineage, &revision, f));
+    if (!lineage_superseded(&lineage, record->serial))
+        return OK;
+    char serial[SERIAL_TEXT_SIZE];
+    hex_text(SPAN_OF(lineage.current), serial, sizeof serial);
+    return fault_set(f, CODE_UNAUTHENTICATED, "this identity is superseded by %s, which is installed", serial);
+}
+
 enum err certificate_authenticate(struct ca *ca, struct span der, struct caller *ret_caller, struct fault *f)
 {
     uint8_t serial[SERIAL_SIZE];
@@ -49,5 +66,6 @@ enum err certificate_authenticate(struct ca *ca, struct span der, struct caller 
         return fault_set(f, CODE_UNAUTHENTICATED, "this certificate is no identity of this service");
     }
     TRY(err);
-    return record_authenticate(&record, der, ca_now(ca), ret_caller, f);
+    TRY(record_authenticate(&record, der, ca_now(ca), ret_caller, f));
+    return identity_check(ca, &record, f);
 }

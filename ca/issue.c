@@ -1,6 +1,7 @@
 /* issue.c: how a request becomes a certificate. Everything that Ensign issues comes through issue().
  *
  *     request_parse_pem   PKCS#10, proof of possession                     ca/x509/request.c
+ *     renewal_judge       may this node have a successor of that           ca/renewal.c
  *     decide              may this caller have this, and what is in it     policies/decide.c
  *     draft_build         TBSCertificate from the decision alone           ca/x509/draft.c
  *     ledger_commit       signature, record, audit leaf: one commit        ca/ledger.c
@@ -9,8 +10,10 @@
 
 #include <string.h>
 
-/* A token's row changes when the same node fetches another profile meanwhile, and inventories change: read them again,
- * this often at most. */
+#include "ca/renewal.h"
+
+/* A token's row changes when the same node fetches another profile meanwhile, a lineage when it is renewed, and
+ * inventories change: read them again, this often at most. */
 enum { ATTEMPTS_MAX = 50 };
 
 static const char *request_node(const struct issue_request *request)
@@ -80,18 +83,28 @@ static enum err key_owner_check(struct ca *ca, const struct issue_request *reque
     return OK;
 }
 
+static enum err successor_judge(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                                int64_t now, struct renewal *ret_renewal, struct fault *f)
+{
+    const struct place place = {request->cluster, request->caller.node, request->profile};
+    return renewal_judge(ca, &place, request->replaces, csr->public_key.spki_sha256, now, ret_renewal, f);
+}
+
 /* By the inventory that is the present one now. */
 static enum err request_decide(struct ca *ca, const struct issue_request *request, const struct request *csr,
                                const char *key_owner, struct issue_result *result, struct fault *f)
 {
     const struct profile *profile = NULL;
     struct subject_of_decision subject = {0};
+    struct renewal renewal;
     cluster_release(&result->cluster);
     result->cluster = NULL;
     decision_cleanup(&result->decision);
     result->decision = (struct decision){0};
     TRY(subject_find(ca, request, &profile, &result->authority, &result->cluster, &subject, f));
     subject.key_owner = key_owner;
+    if (request->caller.kind == REQUESTER_NODE) /* its reasons beside those of the decision */
+        TRY(successor_judge(ca, request, csr, result->now.now, &renewal, f));
     return decide(profile, &request->caller, &subject, csr, result->now.now, &result->decision, f);
 }
 
@@ -167,7 +180,8 @@ static void event_groups(struct bytes *event, const struct distinguished_name *s
     bytes_append_text(event, "]");
 }
 
-static void issue_event(struct bytes *event, const struct certificate_record *record, const struct decision *decision)
+static void issue_event(struct bytes *event, const struct issue_request *request,
+                        const struct certificate_record *record, const struct decision *decision)
 {
     event_begin(event, "certificate.issued", record->requested_by);
     member_string(event, "cluster", record->cluster);
@@ -180,6 +194,8 @@ static void issue_event(struct bytes *event, const struct certificate_record *re
     if (decision->profile->common_name_from == COMMON_NAME_USER)
         event_groups(event, &decision->content.subject);
     member_hex(event, "serial", SPAN_OF(record->serial));
+    if (request->replaces)
+        member_hex(event, "replaces", span(request->replaces, SERIAL_SIZE));
     member_time(event, "not_after", record->not_after);
     member_hex(event, "spki_sha256", SPAN_OF(record->spki_sha256));
 }
@@ -200,31 +216,63 @@ static enum err change_prepare(struct ca *ca, const struct issue_request *reques
         cluster_expect(result->cluster, change);
     change->authority = result->authority;
     change->record = record;
-    issue_event(&change->event, record, &result->decision);
+    issue_event(&change->event, request, record, &result->decision);
     return draft_build(&result->decision.content, &result->authority->issuer, &csr->public_key, record->serial,
                        &change->draft, f);
 }
 
-/* ---- the way through ---- */
+/* ---- the way through: what is in the change depends on who asks ---- */
 
-static enum err issue_once(struct ca *ca, const struct issue_request *request, const struct request *csr,
-                           struct issue_result *result, struct fault *f)
+static enum err issue_to_token(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                               struct issue_result *result, struct fault *f)
 {
     AUTO(change) change = {0};
-    if (request->caller.kind != REQUESTER_TOKEN) {
-        TRY(change_prepare(ca, request, csr, result, &change, f));
-        idempotency_attach(request->idempotency, result, &change);
-        return ledger_commit(ca->ledger, &change, f);
-    }
     struct token_record token;
-    uint64_t revision = 0;
-    TRY(token_get(ca, request->token_id, &token, &revision, f));
+    struct lineage_record lineage;
+    uint64_t token_revision = 0, lineage_revision = 0;
+    TRY(token_get(ca, request->token_id, &token, &token_revision, f));
     enum err err = token_use_find(ca, &token, csr, result, f);
     if (err != ERR_ABSENT)
         return err;
     fault_clear(f);
     TRY(change_prepare(ca, request, csr, result, &change, f));
-    TRY(token_use_add(&change, &token, revision, &result->record, f));
+    TRY(token_use_add(&change, &token, token_revision, &result->record, f));
+    const struct certificate_record *record = &result->record;
+    const struct place place = {record->cluster, record->node, record->profile};
+    TRY(lineage_row(ca, &place, &lineage, &lineage_revision, f));
+    lineage_advance(&lineage, record->serial);
+    lineage_put(&lineage, lineage_revision, &change);
+    return ledger_commit(ca->ledger, &change, f);
+}
+
+static enum err issue_to_node(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                              struct issue_result *result, struct fault *f)
+{
+    AUTO(change) change = {0};
+    struct renewal renewal;
+    TRY(successor_judge(ca, request, csr, result->now.now, &renewal, f));
+    TRY(fault_if_reasons(f, CODE_POLICY_DENIED, "this certificate is not renewed"));
+    if (renewal.again) {
+        result->stored_before = true;
+        return certificate_get(ca, renewal.lineage.current, &result->record, f);
+    }
+    TRY(change_prepare(ca, request, csr, result, &change, f));
+    lineage_advance(&renewal.lineage, result->record.serial);
+    lineage_put(&renewal.lineage, renewal.revision, &change);
+    idempotency_attach(request->idempotency, result, &change);
+    return ledger_commit(ca->ledger, &change, f);
+}
+
+static enum err issue_once(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                           struct issue_result *result, struct fault *f)
+{
+    if (request->caller.kind == REQUESTER_TOKEN)
+        return issue_to_token(ca, request, csr, result, f);
+    if (request->caller.kind == REQUESTER_NODE)
+        return issue_to_node(ca, request, csr, result, f);
+    AUTO(change) change = {0};
+    TRY(change_prepare(ca, request, csr, result, &change, f));
+    idempotency_attach(request->idempotency, result, &change);
     return ledger_commit(ca->ledger, &change, f);
 }
 

@@ -14,6 +14,7 @@ struct issue_request {
     struct user user;
     enum requester role;      /* of an identity, else 0 */
     int64_t lifetime_seconds; /* 0: the profile's default */
+    const uint8_t *replaces;  /* a node's request: the serial, SERIAL_SIZE bytes, of what it renews; else NULL */
     struct span csr_pem;
     struct idempotency
         *idempotency; /* makes a struct issue_result; NULL for none, and for tokens, which have no need */
@@ -24,13 +25,14 @@ struct issue_result {
     struct moment now; /* of the decision and the record */
     struct decision decision;
     struct certificate_record record; /* empty when dry_run */
-    bool stored_before;               /* the same token, profile and public key: the answer given then */
+    bool stored_before;               /* the same token, profile and public key, or the same renewal: the answer given then */
     const struct authority *authority;
     const struct cluster *cluster; /* that it was decided by: a reference; NULL for the service's own */
 };
 
 /* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,
- * profile or node; CODE_KEY_CONFLICT when the token got this profile for another key. Denials are in the audit log when
+ * profile or node; CODE_KEY_CONFLICT when the token got this profile for another key; of a renewal, the reasons of
+ * ca/renewal.h beside those of decide(). Denials are in the audit log when
  * it returns; CODE_RATE_LIMITED instead of a denial that ca->denial_admit does not admit to it. */
 MUST_USE enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result,
                         struct fault *f);

@@ -37,6 +37,9 @@ bool api_created(const struct http_response *response);
 void query_integer(const struct http_request *request, const char *name, int64_t min, int64_t max, int64_t *ret_value,
                    struct fault *f);
 
+/* Reads a member of exactly this many bytes in hexadecimal; true when it was read. */
+bool node_hex(const struct node *node, enum node_presence presence, uint8_t *ret_data, size_t size);
+
 /* Gives the response the ETag of its body, the hash of its bytes (api_authority.c). */
 MUST_USE enum err etag_set(struct http_response *response, struct fault *f);
 

@@ -24,11 +24,28 @@ static void user_read(const struct node *root, const char *groups[ORGANIZATIONS_
     issue->user.groups = groups;
 }
 
-/* The texts borrow from the document. */
-static enum err body_read(const struct document *document, const char *groups[ORGANIZATIONS_MAX],
-                          struct issue_request *issue, struct fault *f)
+/* A node says what it renews; all others ask for something new. */
+static void replaces_read(const struct node *root, uint8_t serial[SERIAL_SIZE], struct issue_request *issue)
 {
-    static const char *const keys[] = {"profile", "node", "user", "groups", "csr", "lifetime_seconds", "dry_run", NULL};
+    struct node replaces = node_get(root, "replaces");
+    bool of_node = issue->caller.kind == REQUESTER_NODE;
+    if (node_present(&replaces) && !of_node)
+        node_error(&replaces, "only a node renews what it has");
+    else if (node_hex(&replaces, of_node ? NODE_REQUIRED : NODE_OPTIONAL, serial, SERIAL_SIZE))
+        issue->replaces = serial;
+}
+
+/* What an issue_request borrows from, beside the document. */
+struct issue_body {
+    const char *groups[ORGANIZATIONS_MAX];
+    uint8_t replaces[SERIAL_SIZE];
+};
+
+static enum err body_read(const struct document *document, struct issue_body *body, struct issue_request *issue,
+                          struct fault *f)
+{
+    static const char *const keys[] = {"profile", "node",     "user", "groups", "csr", "lifetime_seconds",
+                                       "dry_run", "replaces", NULL};
     struct node root = document_root(document, f);
     struct node profile = node_get(&root, "profile"), name = node_get(&root, "node"), csr = node_get(&root, "csr");
     struct node lifetime = node_get(&root, "lifetime_seconds"), dry_run = node_get(&root, "dry_run");
@@ -36,7 +53,8 @@ static enum err body_read(const struct document *document, const char *groups[OR
     node_allow(&root, keys);
     node_string(&profile, NODE_REQUIRED, &issue->profile);
     node_string(&name, NODE_OPTIONAL, &issue->node);
-    user_read(&root, groups, issue);
+    user_read(&root, body->groups, issue);
+    replaces_read(&root, body->replaces, issue);
     if (node_string(&csr, NODE_REQUIRED, &pem))
         issue->csr_pem = span_text(pem);
     node_integer(&lifetime, NODE_OPTIONAL, 1, INT32_MAX, &issue->lifetime_seconds);
@@ -68,8 +86,8 @@ static enum err answer_issue(struct app *app, const struct http_request *request
     struct issue_request asked = {.caller = request->caller, .cluster = cluster->name, .node = "", .identity = ""};
     asked.idempotency = idempotency;
     memcpy(asked.token_id, request->token_id, sizeof asked.token_id);
-    const char *groups[ORGANIZATIONS_MAX] = {NULL};
-    TRY(body_read(document, groups, &asked, f));
+    struct issue_body body = {0};
+    TRY(body_read(document, &body, &asked, f));
     AUTO(issue_result) result = {0};
     TRY(issue(app->ca, &asked, &result, f));
     if (api_created(ret_response))

@@ -8,15 +8,6 @@ enum { TTL_DEFAULT_SECONDS = 3600 };
 
 /* ---- create ---- */
 
-/* A member of exactly this many bytes in hexadecimal. */
-static void node_hex(const struct node *node, uint8_t *ret_data, size_t size)
-{
-    const char *text = NULL;
-    struct fault why = {0};
-    if (node_string(node, NODE_REQUIRED, &text) && hex_decode(text, ret_data, size, &why) != OK)
-        node_error(node, "%s", why.text);
-}
-
 /* The texts borrow from the document. */
 static enum err body_read(const struct document *document, struct token_request *token, struct fault *f)
 {
@@ -25,8 +16,8 @@ static enum err body_read(const struct document *document, struct token_request 
     struct node id = node_get(&root, "id"), hash = node_get(&root, "secret_sha256");
     struct node name = node_get(&root, "node"), ttl = node_get(&root, "ttl_seconds");
     node_allow(&root, keys);
-    node_hex(&id, token->id, sizeof token->id);
-    node_hex(&hash, token->secret_sha256, sizeof token->secret_sha256);
+    node_hex(&id, NODE_REQUIRED, token->id, sizeof token->id);
+    node_hex(&hash, NODE_REQUIRED, token->secret_sha256, sizeof token->secret_sha256);
     node_string(&name, NODE_REQUIRED, &token->node);
     node_integer(&ttl, NODE_OPTIONAL, 1, INT32_MAX, &token->lifetime_seconds);
     return fault_if_reasons(f, CODE_INVALID, "the body is not valid");

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "ca/base/encode.h"
 #include "server/api.h"
 #include "server/problem.h"
 
@@ -42,7 +43,7 @@ const struct route routes[] = {
     {"PUT", "/v1/clusters/{cluster}/shared-keys/{name}", BODY_4K, N, api_shared_key_claim},
     {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/envelopes", BODY_1M, N, api_shared_key_seal},
     {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/acknowledgement", BODY_4K, N, api_shared_key_acknowledge},
-    {"POST", "/v1/clusters/{cluster}/certificates", BODY_64K, T | O | D, api_certificate_issue},
+    {"POST", "/v1/clusters/{cluster}/certificates", BODY_64K, T | N | O | D, api_certificate_issue},
     {"POST", "/v1/identities", BODY_64K, D, api_identity_create},
     {"GET", "/v1/certificates", BODY_NONE, N | O | A | D, api_certificate_list},
     {"GET", "/v1/certificates/{serial}", BODY_NONE, T | N | O | A | D, api_certificate_get},
@@ -90,4 +91,16 @@ void query_integer(const struct http_request *request, const char *name, int64_t
         fault_reason(f, name, "a number from %" PRId64 " to %" PRId64, min, max);
     else
         *ret_value = value;
+}
+
+bool node_hex(const struct node *node, enum node_presence presence, uint8_t *ret_data, size_t size)
+{
+    const char *text = NULL;
+    struct fault why = {0};
+    if (!node_string(node, presence, &text))
+        return false;
+    enum err err = hex_decode(text, ret_data, size, &why);
+    if (err != OK)
+        node_error(node, "%s", why.text);
+    return err == OK;
 }

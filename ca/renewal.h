@@ -1,0 +1,23 @@
+/* renewal.h: may a node have a successor of this certificate? What is in the successor is policies/decide's to say.
+ *
+ * A node may replace what is current at a place of its own (ca/lineage.h), while that is valid, and by a fresh key. It may
+ * ask for the successor that it has already again, by the same key, until it has reported that as installed: so it gets
+ * its answer though the first one was lost. */
+#ifndef ENSIGN_CA_RENEWAL_H
+#define ENSIGN_CA_RENEWAL_H
+
+#include "ca/lineage.h"
+
+struct renewal {
+    struct lineage_record lineage;
+    uint64_t revision; /* of its row */
+    bool again;        /* the current certificate is the answer */
+};
+
+/* Adds all that is against it as reasons, pointers "/replaces" and "/csr/publicKey". Certificates of other nodes look
+ * like such as were never issued. Errors: of reading. */
+MUST_USE enum err renewal_judge(struct ca *ca, const struct place *place, const uint8_t replaces[SERIAL_SIZE],
+                                const uint8_t spki_sha256[SHA256_SIZE], int64_t now, struct renewal *ret_renewal,
+                                struct fault *f);
+
+#endif
