@@ -141,6 +141,8 @@ static enum err parts_open(struct ca *ca, const char *path, const struct clock_b
     TRY(row_load(ca->store, "service", &row, f));
     TRY(service_record_unpack(bytes_span(&row), &ca->service, f));
     TRY(clock_open(ca->store, basis, &ca->clock, f));
+    ca->opened_at = ca_now(ca);
+    TRY(heartbeats_new(&ca->heartbeats, f));
     TRY(restore_open(ca->store, &ca->restore, f));
     TRY(authorities_load(ca->store, &ca->authorities, f));
     TRY(clusters_load(ca->store, &ca->clusters, f));
@@ -178,6 +180,7 @@ void ca_close(struct ca *ca)
     ledger_close(ca->ledger);
     index_close(ca->index);
     key_claims_free(ca->claims);
+    heartbeats_free(ca->heartbeats);
     restore_close(ca->restore);
     clock_close(ca->clock);
     clusters_free(ca->clusters);

@@ -8,6 +8,7 @@
 #include "ca/authority.h"
 #include "ca/blocklist.h"
 #include "ca/clock.h"
+#include "ca/heartbeats.h"
 #include "ca/idempotency.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
@@ -35,6 +36,8 @@ struct ca {
     struct profiles profiles;
     struct service_record service;
     struct clusters *clusters;
+    struct heartbeats *heartbeats;
+    int64_t opened_at;
     struct blocklist blocked_keys; /* empty when opened; the caller may load it before others use the ca */
     struct {
         pthread_mutex_t lock;

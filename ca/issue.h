@@ -25,7 +25,7 @@ struct issue_result {
     struct moment now; /* of the decision and the record */
     struct decision decision;
     struct certificate_record record; /* empty when dry_run */
-    bool stored_before;               /* the same token, profile and public key, or the same renewal: the answer given then */
+    bool stored_before; /* the same token, profile and public key, or the same renewal: the answer given then */
     const struct authority *authority;
     const struct cluster *cluster; /* that it was decided by: a reference; NULL for the service's own */
 };

@@ -21,8 +21,9 @@
 #include "ca/store.h"
 #include "hsm/signer.h"
 
-/* CHANGE_WRITES_MAX counts the caller's writes and the two that the ledger adds (record and leaf). */
-enum { CHANGE_WRITES_MAX = 16, CHANGE_EXPECTATIONS_MAX = 16 };
+/* CHANGE_WRITES_MAX counts the caller's writes and the two that the ledger adds (record and leaf). A node's report
+ * about all that it has is one change. */
+enum { CHANGE_WRITES_MAX = 40, CHANGE_EXPECTATIONS_MAX = 40 };
 
 struct change {
     struct {

@@ -163,8 +163,8 @@ enum err lineage_each(struct ca *ca, const char *cluster, const char *node,
 /* Serials are in order of time, as far as the clock's steps go: what was replaced directly is known for certain. */
 bool lineage_superseded(const struct lineage_record *lineage, const uint8_t serial[SERIAL_SIZE])
 {
-    return lineage->installed_at && (memcmp(serial, lineage->previous, SERIAL_SIZE) == 0 ||
-                                     memcmp(serial, lineage->current, SERIAL_SIZE) < 0);
+    return lineage->installed_at &&
+           (memcmp(serial, lineage->previous, SERIAL_SIZE) == 0 || memcmp(serial, lineage->current, SERIAL_SIZE) < 0);
 }
 
 /* ---- changing ---- */

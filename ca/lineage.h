@@ -1,10 +1,12 @@
-/* lineage.h: which certificate counts at a place, and which one it replaced. A place is a cluster, a node and a profile.
+/* lineage.h: which certificate counts at a place, and which one it replaced. A place is a cluster, a node and a
+ * profile.
  *
  *   g <cluster> 0 <node> 0 <profile>    lineage_record
  *
- * A certificate that a join token fetches begins the lineage of its place anew; a renewal (ca/renewal.h) moves it on. It
- * is written in the commit that issues: a place has one successor at a time, whoever asks at once. What operators and
- * admins have issued for a node is no part of a lineage that there is: whether the node has its key nobody knows here.
+ * A certificate that a join token fetches begins the lineage of its place anew; a renewal (ca/renewal.h) moves it on.
+ * It is written in the commit that issues: a place has one successor at a time, whoever asks at once. What operators
+ * and admins have issued for a node is no part of a lineage that there is: whether the node has its key nobody knows
+ * here.
  *
  * Places that were served before there were lineages, or by operators only, have no row. Until they get one, the newest
  * valid certificate of the place stands in for it; if none is valid, the newest.  Threads: any. */
@@ -40,7 +42,8 @@ MUST_USE enum err lineage_record_unpack(struct span row, struct lineage_record *
  * *ret_revision 0. */
 MUST_USE enum err lineage_row(struct ca *ca, const struct place *place, struct lineage_record *ret_record,
                               uint64_t *ret_revision, struct fault *f);
-/* The row, or what stands in for it (*ret_revision 0). ERR_ABSENT (CODE_NOT_FOUND): nothing was issued for the place. */
+/* The row, or what stands in for it (*ret_revision 0). ERR_ABSENT (CODE_NOT_FOUND): nothing was issued for the place.
+ */
 MUST_USE enum err lineage_get(struct ca *ca, const struct place *place, struct lineage_record *ret_record,
                               uint64_t *ret_revision, struct fault *f);
 /* Calls visit for each row of the cluster, in order of node and profile, until it returns false; visit must not call

@@ -15,7 +15,8 @@
  *   l <sequence, u64>                       audit leaf
  *   i <day, u32> <SHA-256, 32 bytes>        answer_record, by the day it was given and caller and Idempotency-Key
  *   n, k …                                  keys that nodes share (ca/shared_key.h)
- *   g …                                     who holds a place (ca/lineage.h)
+ *   g …                                     which certificate counts at a place (ca/lineage.h)
+ *   d …                                     what nodes have installed (ca/deployed.h)
  *   x …                                     search indexes (ca/index.h)
  *
  * Every value begins with a version byte.  Threads: pure.

@@ -1,8 +1,8 @@
 /* renewal.h: may a node have a successor of this certificate? What is in the successor is policies/decide's to say.
  *
- * A node may replace what is current at a place of its own (ca/lineage.h), while that is valid, and by a fresh key. It may
- * ask for the successor that it has already again, by the same key, until it has reported that as installed: so it gets
- * its answer though the first one was lost. */
+ * A node may replace what is current at a place of its own (ca/lineage.h), while that is valid, and by a fresh key. It
+ * may ask for the successor that it has already again, by the same key, until it has reported that as installed: so it
+ * gets its answer though the first one was lost. */
 #ifndef ENSIGN_CA_RENEWAL_H
 #define ENSIGN_CA_RENEWAL_H
 

@@ -8,7 +8,9 @@
 
 #include "ca/base/document.h"
 #include "ca/base/encode.h"
+#include "ca/deployed.h"
 #include "ca/ledger.h"
+#include "ca/lineage.h"
 #include "ca/meta.h"
 #include "ca/shared_key.h"
 
@@ -216,6 +218,26 @@ static bool shared_key_visit(void *context, struct span key, struct span row)
     return verify->err == OK;
 }
 
+static bool lineage_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    struct lineage_record record;
+    verify->err = lineage_record_unpack(row, &record, verify->fault);
+    if (verify->err == OK && !issue_find(verify, record.current))
+        serial_reason(verify, record.current, "it counts at a place, and no entry of the log issues it");
+    return verify->err == OK;
+}
+
+static bool deployed_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    struct deployed_record record;
+    verify->err = deployed_record_unpack(row, &record, verify->fault);
+    return verify->err == OK;
+}
+
 static bool index_visit(void *context, struct span key, struct span row)
 {
     (void)row;
@@ -276,8 +298,9 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
     static const struct {
         char letter;
         store_visit *visit;
-    } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit}, {'c', cluster_visit},
-                 {'n', sealing_key_visit}, {'k', shared_key_visit}, {'x', index_visit}};
+    } parts[] = {{'s', certificate_visit}, {'t', token_visit},       {'a', authority_visit},
+                 {'c', cluster_visit},     {'n', sealing_key_visit}, {'k', shared_key_visit},
+                 {'g', lineage_visit},     {'d', deployed_visit},    {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;
     TRY(store_verify(store, &rows, f));

@@ -44,8 +44,8 @@ struct issue_body {
 static enum err body_read(const struct document *document, struct issue_body *body, struct issue_request *issue,
                           struct fault *f)
 {
-    static const char *const keys[] = {"profile", "node",     "user", "groups", "csr", "lifetime_seconds",
-                                       "dry_run", "replaces", NULL};
+    static const char *const keys[] = {"profile",          "node",    "user",     "groups", "csr",
+                                       "lifetime_seconds", "dry_run", "replaces", NULL};
     struct node root = document_root(document, f);
     struct node profile = node_get(&root, "profile"), name = node_get(&root, "node"), csr = node_get(&root, "csr");
     struct node lifetime = node_get(&root, "lifetime_seconds"), dry_run = node_get(&root, "dry_run");

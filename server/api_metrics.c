@@ -1,14 +1,17 @@
 /* api_metrics.c: GET /metrics. The names that other exporters use too are theirs; the rest begin with ensign_. */
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "ca/deployed.h"
 #include "server/api.h"
 #include "server/metrics.h"
 #include "server/metrics_text.h"
 
-/* Beyond that, certificates are counted instead of shown: a scraper pays for each series. */
-enum { CERTIFICATES_MAX = 1000 };
+/* Beyond that, certificates are counted instead of shown, and clusters left out: a scraper pays for each series. */
+enum { CERTIFICATES_MAX = 1000, CLUSTERS_MAX = 1000 };
 
 /* ---- certificates that were issued and denied ---- */
 
@@ -100,6 +103,83 @@ static void parts_write(struct app *app, struct bytes *out)
                   (double)http_server_connections(app->http));
 }
 
+/* ---- what the nodes report ---- */
+
+struct cluster_counts {
+    char cluster[CLUSTER_NAME_MAX + 1];
+    struct deployed_counts counts;
+};
+
+struct deployment {
+    struct cluster_counts *clusters;
+    size_t count, capacity;
+    struct fault *f;
+    enum err err;
+};
+
+static void deployment_cleanup(struct deployment *deployment)
+{
+    free(deployment->clusters);
+}
+
+static bool deployment_add(void *context, const struct cluster *cluster)
+{
+    struct deployment *deployment = context;
+    if (deployment->count == deployment->capacity) {
+        size_t capacity = deployment->capacity * 2 + 16;
+        struct cluster_counts *grown = reallocarray(deployment->clusters, capacity, sizeof *grown);
+        deployment->err = grown ? OK : fault_no_memory(deployment->f);
+        if (!grown)
+            return false;
+        deployment->clusters = grown;
+        deployment->capacity = capacity;
+    }
+    struct cluster_counts *added = &deployment->clusters[deployment->count++];
+    *added = (struct cluster_counts){0};
+    snprintf(added->cluster, sizeof added->cluster, "%s", cluster->name);
+    return true;
+}
+
+static void deployment_family(const struct deployment *deployment, const char *name, const char *help, size_t offset,
+                              struct bytes *out)
+{
+    metric_family(out, name, "gauge", help);
+    for (size_t i = 0; i < deployment->count && i < CLUSTERS_MAX; i++) {
+        const struct cluster_counts *cluster = &deployment->clusters[i];
+        const struct metric_label labels[] = {{"cluster", cluster->cluster}, {0}};
+        uint64_t value;
+        memcpy(&value, (const char *)&cluster->counts + offset, sizeof value);
+        if (cluster->counts.agents)
+            metric_sample(out, name, labels, (double)value);
+    }
+}
+
+/* Of each cluster in which an agent has reported. */
+static enum err deployment_write(struct app *app, struct bytes *out, struct fault *f)
+{
+    static const struct {
+        const char *name, *help;
+        size_t offset;
+    } families[] = {
+        {"ensign_agents", "Nodes whose agents have reported.", offsetof(struct deployed_counts, agents)},
+        {"ensign_agents_silent", "Of these, nodes that were not heard of for an hour.",
+         offsetof(struct deployed_counts, silent)},
+        {"ensign_certificates_not_deployed",
+         "Certificates of nodes with an agent that are not installed there, or not what the server there presents.",
+         offsetof(struct deployed_counts, not_deployed)},
+        {"ensign_certificates_waiting_restart", "Certificates that are installed and wait for a server's restart.",
+         offsetof(struct deployed_counts, waiting_restart)},
+    };
+    AUTO(deployment) deployment = {.f = f};
+    cluster_each(app->ca, deployment_add, &deployment);
+    TRY(deployment.err);
+    for (size_t i = 0; i < deployment.count && i < CLUSTERS_MAX; i++)
+        TRY(deployed_count(app->ca, deployment.clusters[i].cluster, &deployment.clusters[i].counts, f));
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+        deployment_family(&deployment, families[i].name, families[i].help, families[i].offset, out);
+    return OK;
+}
+
 static enum err answer_metrics(struct app *app, const struct http_request *request, struct http_response *ret_response,
                                struct fault *f)
 {
@@ -112,6 +192,7 @@ static enum err answer_metrics(struct app *app, const struct http_request *reque
     profiles_write(app, "ensign_certificates_denied_total", "Requests that the decision refused.", true, out);
     parts_write(app, out);
     certificates_write(app, out);
+    TRY(deployment_write(app, out, f));
     metrics_requests_write(app->metrics, out);
     metrics_process_write(app->metrics, out);
     ret_response->content_type = METRICS_CONTENT_TYPE;

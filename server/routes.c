@@ -44,6 +44,8 @@ const struct route routes[] = {
     {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/envelopes", BODY_1M, N, api_shared_key_seal},
     {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/acknowledgement", BODY_4K, N, api_shared_key_acknowledge},
     {"POST", "/v1/clusters/{cluster}/certificates", BODY_64K, T | N | O | D, api_certificate_issue},
+    {"PUT", "/v1/clusters/{cluster}/nodes/{node}/deployed", BODY_64K, N, api_deployed_put},
+    {"GET", "/v1/clusters/{cluster}/deployed", BODY_NONE, N | O | A | D, api_deployed_list},
     {"POST", "/v1/identities", BODY_64K, D, api_identity_create},
     {"GET", "/v1/certificates", BODY_NONE, N | O | A | D, api_certificate_list},
     {"GET", "/v1/certificates/{serial}", BODY_NONE, T | N | O | A | D, api_certificate_get},

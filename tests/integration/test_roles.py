@@ -48,15 +48,23 @@ MATRIX = [
     ('PUT', '/v1/clusters/vagrant/shared-keys/sa', 'claim', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/envelopes', 'envelopes', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/acknowledgement', 'held', (401, 403, 403, 403, 403, 403, 403)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'own_csr', (401, 201, 403, 201, 403, 201, 201)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'other_csr', (401, 403, 403, 201, 403, 201, 201)),
-    ('POST', '/v1/clusters/other/certificates', 'own_csr', (401, 404, 403, 201, 403, 201, 201)),
-    ('POST', '/v1/clusters/other/certificates', 'user', (401, 404, 403, 201, 403, 201, 201)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'user', (401, 403, 403, 201, 403, 201, 201)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'cluster_admin', (401, 403, 403, 403, 403, 201, 201)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'administrator', (401, 403, 403, 403, 403, 201, 201)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'kubelet_client', (401, 403, 403, 403, 403, 201, 201)),
-    ('POST', '/v1/clusters/vagrant/certificates', 'etcd_client', (401, 403, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'own_csr', (401, 201, 400, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'renewal', (401, 400, 403, 400, 403, 400, 400)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'other_csr', (401, 403, 400, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/other/certificates', 'own_csr', (401, 404, 404, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/other/certificates', 'user', (401, 404, 404, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'user', (401, 403, 400, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'cluster_admin', (401, 403, 400, 403, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'administrator', (401, 403, 400, 403, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'kubelet_client', (401, 403, 400, 403, 403, 201, 201)),
+    ('POST', '/v1/clusters/vagrant/certificates', 'etcd_client', (401, 403, 400, 201, 403, 201, 201)),
+    ('PUT', '/v1/clusters/vagrant/nodes/etcdone/deployed', 'report', (401, 403, 200, 403, 403, 403, 403)),
+    ('PUT', '/v1/clusters/vagrant/nodes/etcdtwo/deployed', 'report', (401, 403, 404, 403, 403, 403, 403)),
+    ('PUT', '/v1/clusters/other/nodes/etcdone/deployed', 'report', (401, 403, 404, 403, 403, 403, 403)),
+    ('GET', '/v1/clusters/vagrant/deployed', None, (401, 403, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/vagrant/deployed?node=etcdtwo', None, (401, 403, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/vagrant/deployed?node=none', None, (401, 403, 404, 404, 404, 404, 404)),
+    ('GET', '/v1/clusters/other/deployed', None, (401, 403, 404, 200, 200, 200, 200)),
     ('POST', '/v1/identities', 'identity', (401, 403, 403, 403, 403, 201, 201)),
     ('GET', '/v1/certificates', None, (401, 403, 200, 200, 200, 200, 200)),
     ('GET', '/v1/certificates?cluster=vagrant&node=etcdone', None, (401, 403, 200, 200, 200, 200, 200)),
@@ -94,7 +102,7 @@ NODE_BODIES = {'own_csr': ('etcd-member', 'etcdone'), 'other_csr': ('etcd-member
                'administrator': ('admin', 'masterone'), 'kubelet_client': ('apiserver-kubelet-client', 'masterone'),
                'etcd_client': ('apiserver-etcd-client', 'masterone')}
 
-CODES = {401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}
+CODES = {400: {'invalid'}, 401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}
 
 WHO = {
     'token': {'kind': 'token', 'cluster': 'vagrant', 'node': 'etcdone'},
@@ -155,6 +163,10 @@ class Roles(Case):
             return {'checkpoint': self.world.nobody().get('/v1/audit/checkpoint')[1].decode()}
         if kind == 'entries':
             return {'entries': 7}
+        if kind == 'report':
+            return {'agent': {'version': '1'}, 'certificates': []}
+        if kind == 'renewal':
+            return {'profile': 'etcd-member', 'replaces': self.things['other_node'], 'csr': der.request(Key())}
         if kind in SHARED_BODIES:
             return SHARED_BODIES[kind]
         if kind == 'identity':
