@@ -115,9 +115,14 @@ enum err lineage_get(struct ca *ca, const struct place *place, struct lineage_re
 {
     struct lineage_record record;
     uint64_t revision = 0;
+    uint8_t stand_in[SERIAL_SIZE] = {0};
     TRY(lineage_row(ca, place, &record, &revision, f));
+    if (!revision) {
+        TRY(stand_in_find(ca, place, stand_in, f));
+        TRY(lineage_row(ca, place, &record, &revision, f)); /* the newest may have come with it meanwhile */
+    }
     if (!revision)
-        TRY(stand_in_find(ca, place, record.current, f));
+        memcpy(record.current, stand_in, SERIAL_SIZE);
     if (serial_is_zero(record.current))
         return fault_set(f, CODE_NOT_FOUND, "nothing was issued for profile \"%.64s\" of node \"%.253s\"",
                          place->profile, place->node);

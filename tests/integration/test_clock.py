@@ -192,6 +192,36 @@ class Expired(ClockCase):
         self.good()
 
 
+class Renewal(ClockCase):
+    def renewal(self, replaces):
+        return {'profile': 'etcd-member', 'csr': der.request(Key()), 'replaces': replaces['serial']}
+
+    def test_it_waits_for_the_right_time(self):
+        """Neither is anything renewed by a wrong time, nor after its own."""
+        node, token = self.world.node_client(), self.world.token_client()
+        have = self.issued(token, der.request(Key()), lifetime_seconds=1800)
+        path, report = '/v1/clusters/vagrant/certificates', '/v1/clusters/vagrant/nodes/etcdone/deployed'
+        for jump in (HOUR, TEN_YEARS, -HOUR):
+            with self.subTest(jump):
+                self.clock.set(wall_seconds=jump)
+                self.refused(node, 'POST', path, 503, 'clock_untrusted', self.renewal(have))
+                body = {'agent': {'version': '1'},
+                        'certificates': [{'profile': 'etcd-member', 'serial': have['serial'], 'state': 'served'}]}
+                self.assertEqual(node.request('PUT', report, body)[0], 200)  # what is, is told all the same
+        self.clock.set(wall_seconds=0)
+        body = self.renewal(have)
+        status, successor, _ = node.post(path, {**body, 'lifetime_seconds': 1800})
+        self.assertEqual(status, 201, successor)
+        self.assertGreaterEqual(seconds(successor['not_before']), seconds(have['not_before']))
+        self.clock.pass_time(HOUR)
+        answer = self.refused(node, 'POST', path, 403, 'policy_denied', self.renewal(successor))
+        self.assertIn('is expired; have a new token made: `ensign token create --cluster vagrant --node etcdone`',
+                      answer['errors'][0]['detail'])
+        self.assertEqual(node.post(path, body)[1]['serial'], successor['serial'])  # an answer that was given stays given
+        begun = self.issued(self.world.token_client(), der.request(Key()))
+        self.assertEqual(node.post(path, self.renewal(begun))[0], 201)
+
+
 class Offline(ClockCase):
     """The machine was off: nothing but the mark says what time it is."""
 
