@@ -4,7 +4,8 @@
 
 Between two faults at least one certificate is acknowledged; the moment of the fault is random. Afterwards nothing that
 was acknowledged may be missing or different (I1, I2), serials are unique (I3), every checkpoint that was ever shown is a
-prefix of the log, the log's issue leaves are exactly the certificates (I5), and tokens get the same answers again (I6).
+prefix of the log, the log's issue leaves are exactly the certificates (I5), tokens get the same answers again (I6), and
+what was renewed has one successor, the one that was acknowledged.
 """
 import random
 import time
@@ -57,7 +58,8 @@ def endure(outcome, service, rounds, one_round):
     except AssertionError as error:
         outcome.wrong.append(str(error))
     outcome.acknowledged = len(load.acknowledged)
-    outcome.notes = {'checkpoints': len(load.checkpoints), 'tokens': len(load.tokens), 'clusters': len(load.clusters)}
+    outcome.notes = {'checkpoints': len(load.checkpoints), 'tokens': len(load.tokens), 'clusters': len(load.clusters),
+                     'renewals': len(load.successors)}
     service.keep = bool(outcome.wrong) and service.keep_evidence
     return outcome
 

@@ -1,7 +1,9 @@
 """Clients that work until stopped, and remember all that they were promised: operators with requests, nodes with join
-tokens that ask for everything twice, an admin who creates clusters, and somebody who reads each checkpoint."""
+tokens that ask for everything twice, one that renews what it has over and over, an admin who creates clusters, and
+somebody who reads each checkpoint."""
 import hashlib
 import http.client
+import itertools
 import json
 import random
 import secrets
@@ -17,21 +19,25 @@ from lib.world import Token, cluster_document
 THINK_SECONDS = 0.004
 NODES = ('etcdone', 'etcdtwo', 'etcdthree')
 PROFILES = ('etcd-member', 'etcd-healthcheck-client', 'node-identity')
+CERTIFICATES = '/v1/clusters/vagrant/certificates'
 GONE = (OSError, http.client.HTTPException)
 REQUESTS = 2  # of each node, as a key belongs to one
+RENEWER, RENEWED = 'masterone', 'apiserver-etcd-client'
 
 
 class Load:
-    """operators, nodes: how many threads of each."""
+    """operators, nodes: how many threads of each. There is one renewer at most."""
 
-    def __init__(self, service, operators=2, nodes=2, admins=1, watchers=1):
+    def __init__(self, service, operators=2, nodes=2, admins=1, watchers=1, renewers=1):
         self.service = service
         self.pin = bytes.fromhex(json.loads(service.context_file.read_text())['pin'].removeprefix('sha256:'))
-        self.requests = {node: [der.request(Key()) for _ in range(REQUESTS)] for node in NODES}
+        self.requests = {node: [der.request(Key()) for _ in range(REQUESTS)] for node in (*NODES, RENEWER)}
         self.acknowledged, self.tokens, self.clusters = {}, {}, {}
+        self.successors = {}  # serial -> what its renewer got for it
         self.checkpoints, self.refused, self.wrong = set(), {}, []
         self.stopping = threading.Event()
         kinds = [self.operate] * operators + [self.enrol] * nodes + [self.administrate] * admins + [self.watch] * watchers
+        kinds += [self.renew] * renewers
         self.threads = [threading.Thread(target=kind, daemon=True) for kind in kinds]
 
     def begin(self):
@@ -84,7 +90,7 @@ class Load:
         while not self.stopping.is_set():
             node = random.choice(NODES)
             body = {'profile': 'etcd-member', 'node': node, 'csr': random.choice(self.requests[node])}
-            status, answer = self.ask(client, 'POST', '/v1/clusters/vagrant/certificates', body)
+            status, answer = self.ask(client, 'POST', CERTIFICATES, body)
             if status == 201:
                 self.acknowledged[answer['serial']] = answer['certificate']
 
@@ -100,12 +106,47 @@ class Load:
             self.tokens[token.text()] = answers = {}
             for profile in PROFILES:
                 body = {'profile': profile, 'csr': random.choice(self.requests[node])}
-                status, answer = self.insist(client, 'POST', '/v1/clusters/vagrant/certificates', body)
+                status, answer = self.insist(client, 'POST', CERTIFICATES, body)
                 if status in (200, 201):
                     answers[profile] = body['csr'], answer['serial'], answer['certificate']
                     self.acknowledged[answer['serial']] = answer['certificate']
                 elif status:
                     self.wrong.append(f'a token is refused its certificate: {status} {answer}')
+
+    def identity(self):
+        """A client with the renewer's identity, and the certificate that it renews first; None when it is time to stop."""
+        admin, token, key = Client(self.service, self.service.context_file), Token(self.pin), Key()
+        self.insist(admin, 'POST', '/v1/clusters/vagrant/tokens', token.body(RENEWER))
+        client = Client(self.service, token=token.text())
+        bodies = [{'profile': 'node-identity', 'csr': der.request(key)},
+                  {'profile': RENEWED, 'csr': self.requests[RENEWER][-1]}]
+        answers = [self.insist(client, 'POST', CERTIFICATES, body)[1] for body in bodies]
+        if not all('serial' in answer for answer in answers):
+            return None
+        path = self.service.folder / 'renewer.context'
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({'certificate': answers[0]['certificate'], 'key': key.pem.decode()}))
+        return Client(self.service, path), answers[1]
+
+    def renew(self):
+        """By the same key until there is an answer. By another one there is none, whatever was lost in between."""
+        made = self.identity()
+        if not made:
+            return
+        client, have = made
+        for round_number in itertools.count():
+            mine, other = self.requests[RENEWER][::1 if round_number % 2 == 0 else -1]
+            body = {'profile': RENEWED, 'csr': mine, 'replaces': have['serial']}
+            status, answer = self.insist(client, 'POST', CERTIFICATES, body)
+            if status not in (200, 201):
+                if status:
+                    self.wrong.append(f'a renewal is refused: {status} {answer}')
+                return
+            self.successors[have['serial']] = answer['serial']
+            self.acknowledged[answer['serial']] = answer['certificate']
+            if round_number % 16 == 0 and self.ask(client, 'POST', CERTIFICATES, {**body, 'csr': other})[0] in (200, 201):
+                self.wrong.append(f'{have["serial"]} has a second successor')
+            have = answer
 
     def administrate(self):
         client, number = Client(self.service, self.service.context_file), 0
@@ -141,6 +182,7 @@ def violations(service, load):
     yield from log_violations(admin, load, listed)
     yield from token_violations(service, load, listed)
     yield from cluster_violations(admin, load)
+    yield from renewal_violations(admin, load)
 
 
 def lost(admin, load, listed):
@@ -177,7 +219,7 @@ def token_violations(service, load, listed):
     for text, answers in load.tokens.items():
         client = Client(service, token=text)
         for profile, (csr, serial, certificate) in answers.items():
-            status, answer, _ = client.post('/v1/clusters/vagrant/certificates', {'profile': profile, 'csr': csr})
+            status, answer, _ = client.post(CERTIFICATES, {'profile': profile, 'csr': csr})
             if status != 200 or (answer['serial'], answer['certificate']) != (serial, certificate):
                 yield f'a token gets another answer than before: {status} {answer.get("serial")} for {serial}'
         if client.connection:
@@ -193,3 +235,16 @@ def cluster_violations(admin, load):
         status, answer, _ = admin.get(f'/v1/clusters/{name}')
         if status != 200 or answer['authorities'] != authorities:
             yield f'cluster {name} was acknowledged and is lost or different ({status})'
+
+
+def renewal_violations(admin, load):
+    """Each certificate has one successor, which is the one that its renewer got."""
+    replaced = [(leaf['replaces'], leaf['serial']) for leaf in map(json.loads, audit.leaves(admin)) if 'replaces' in leaf]
+    successors = dict(replaced)
+    if len(replaced) != len(successors):
+        yield f'{len(replaced) - len(successors)} certificates have a second successor'
+    for serial, successor in load.successors.items():
+        if successors.get(serial) != successor:
+            yield f'{serial} was renewed as {successor}, and the log has {successors.get(serial)}'
+    if len(set(successors) - set(load.successors)) > 1:  # one answer may not have come when it was time to stop
+        yield 'there are renewals that nobody has asked for'

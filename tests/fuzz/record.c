@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "ca/blocklist.h"
+#include "ca/deployed.h"
+#include "ca/lineage.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The pattern of all rows: unpack, pack, compare, clean up. */
@@ -31,11 +33,23 @@ static void nothing(const struct token_record *record)
     HOLDS(record->uses_count <= TOKEN_USES_MAX);
 }
 
+static void lineage_nothing(const struct lineage_record *record)
+{
+    (void)record;
+}
+
+static void deployed_nothing(const struct deployed_record *record)
+{
+    HOLDS(record->certificates_count <= DEPLOYED_CERTIFICATES_MAX && record->crls_count <= DEPLOYED_CRLS_MAX);
+}
+
 ROW_HOLD(service, row, service_record_cleanup, false)
 ROW_HOLD(authority, row, authority_record_cleanup, true)
 ROW_HOLD(cluster, row, cluster_record_cleanup, true)
 ROW_HOLD(token, row, nothing, true)
 ROW_HOLD(certificate, row, certificate_record_cleanup, true)
+ROW_HOLD(lineage, row, lineage_nothing, true)
+ROW_HOLD(deployed, row, deployed_nothing, true)
 
 static void blocklist_hold(struct span text)
 {
@@ -53,8 +67,8 @@ static void blocklist_hold(struct span text)
     blocklist_cleanup(&list);
 }
 
-static void (*const holds[])(struct span) = {service_hold, authority_hold,   cluster_hold,
-                                             token_hold,   certificate_hold, blocklist_hold};
+static void (*const holds[])(struct span) = {service_hold,     authority_hold, cluster_hold, token_hold,
+                                             certificate_hold, blocklist_hold, lineage_hold, deployed_hold};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -123,6 +137,30 @@ static void certificate_seed(void)
     fuzz_seed_choice(4, bytes_span(&row));
 }
 
+static void lineage_seed(void)
+{
+    AUTO(bytes) row = {0};
+    struct lineage_record record = {.cluster = "lab", .node = "n", .profile = "p", .installed_at = 1};
+    lineage_record_pack(&record, &row);
+    fuzz_seed_choice(6, bytes_span(&row));
+}
+
+static void deployed_seed(void)
+{
+    AUTO(bytes) row = {0};
+    static const struct deployed_record record = {
+        .cluster = "lab",
+        .node = "n",
+        .agent_version = "1",
+        .certificates = {{.profile = "p", .state = DEPLOYED_FAILED, .detail = "d"}},
+        .certificates_count = 1,
+        .crls = {{"etcd-ca", 7}},
+        .crls_count = 1,
+    };
+    deployed_record_pack(&record, &row);
+    fuzz_seed_choice(7, bytes_span(&row));
+}
+
 void fuzz_seeds(void)
 {
     service_seed();
@@ -130,6 +168,8 @@ void fuzz_seeds(void)
     cluster_seed();
     token_seed();
     certificate_seed();
+    lineage_seed();
+    deployed_seed();
     fuzz_seed_choice(5,
                      span_text("# comment\n0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef # x\r\n"));
 }
