@@ -34,12 +34,14 @@ class Callers(Case):
             "a member's certificate": (self.member(), {401}),
             "another node's token": (self.token_of('etcdthree'), {403}),
         }
+        sibling = self.issued(self.admin, der.request(Key()), node='etcdtwo')['serial']
+        says = {"a node's identity": {'replaces': sibling}}
         listed, asked = set(audit.certificates(self.admin)), 0
         for who, (client, statuses) in callers.items():
             for profile in PROFILES:
                 for node in NODES:
                     with self.subTest(who, profile=profile, node=node):
-                        status, answer = issue(client, der.request(KEY), profile, node=node)
+                        status, answer = issue(client, der.request(KEY), profile, node=node, **says.get(who, {}))
                         self.assertIn(status, statuses, answer)
                         asked += 1
         self.assertEqual(set(audit.certificates(self.admin)), listed)
