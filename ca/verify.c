@@ -9,6 +9,7 @@
 #include "ca/base/document.h"
 #include "ca/base/encode.h"
 #include "ca/deployed.h"
+#include "ca/lease.h"
 #include "ca/ledger.h"
 #include "ca/lineage.h"
 #include "ca/meta.h"
@@ -238,6 +239,15 @@ static bool deployed_visit(void *context, struct span key, struct span row)
     return verify->err == OK;
 }
 
+static bool lease_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    struct lease lease;
+    verify->err = lease_unpack(row, &lease, verify->fault);
+    return verify->err == OK;
+}
+
 static bool index_visit(void *context, struct span key, struct span row)
 {
     (void)row;
@@ -298,9 +308,9 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
     static const struct {
         char letter;
         store_visit *visit;
-    } parts[] = {{'s', certificate_visit}, {'t', token_visit},       {'a', authority_visit},
-                 {'c', cluster_visit},     {'n', sealing_key_visit}, {'k', shared_key_visit},
-                 {'g', lineage_visit},     {'d', deployed_visit},    {'x', index_visit}};
+    } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit}, {'c', cluster_visit},
+                 {'n', sealing_key_visit}, {'k', shared_key_visit}, {'g', lineage_visit},   {'d', deployed_visit},
+                 {'w', lease_visit},       {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;
     TRY(store_verify(store, &rows, f));

@@ -72,9 +72,9 @@ struct http_response problem(const struct http_request *request, const struct fa
     fault_hide_secrets(shown);
     struct http_response response = http_json(status, problem_json(request, shown, status));
     response.content_type = "application/problem+json";
-    if (status == 429 || status == 503)
-        response.retry_after_seconds =
-            fault->retry_after_seconds > 0 ? fault->retry_after_seconds : RETRY_AFTER_SECONDS;
+    response.retry_after_seconds = fault->retry_after_seconds;
+    if (response.retry_after_seconds == 0 && (status == 429 || status == 503))
+        response.retry_after_seconds = RETRY_AFTER_SECONDS;
     response.fault = shown;
     return response;
 }

@@ -48,6 +48,15 @@ MATRIX = [
     ('PUT', '/v1/clusters/vagrant/shared-keys/sa', 'claim', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/envelopes', 'envelopes', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/acknowledgement', 'held', (401, 403, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/leases/etcd', 'lease', (401, 403, 200, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/leases/control-plane', 'lease', (401, 403, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/other/leases/etcd', 'lease', (401, 403, 404, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/leases/none', 'lease', (401, 403, 404, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/leases/etcd/release', 'healthy', (401, 403, 200, 200, 403, 200, 200)),
+    ('POST', '/v1/clusters/vagrant/leases/control-plane/release', 'healthy', (401, 403, 403, 200, 403, 200, 200)),
+    ('POST', '/v1/clusters/other/leases/etcd/release', 'healthy', (401, 403, 404, 200, 403, 200, 200)),
+    ('GET', '/v1/clusters/vagrant/leases', None, (401, 403, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/other/leases', None, (401, 403, 404, 200, 200, 200, 200)),
     ('POST', '/v1/clusters/vagrant/certificates', 'own_csr', (401, 201, 400, 201, 403, 201, 201)),
     ('POST', '/v1/clusters/vagrant/certificates', 'renewal', (401, 400, 403, 400, 403, 400, 400)),
     ('POST', '/v1/clusters/vagrant/certificates', 'other_csr', (401, 403, 400, 201, 403, 201, 201)),
@@ -89,8 +98,10 @@ MATRIX = [
     ('GET', '/openapi.json', None, (200,) * 7),
 ]
 
-# In form, all that keys which control planes share are about.
-SHARED_BODIES = {
+# In form, all that keys which control planes share, and leases, are about.
+BODIES = {
+    'lease': {'lifetime_seconds': 60},
+    'healthy': {'healthy': True},
     'sealing_key': {'public_key': 'A' * 42 + 'E', 'signature': 'AAAA'},
     'claim': {'expected_generation': 0, 'spki': base64.urlsafe_b64encode(Key().spki).decode().rstrip('=')},
     'envelopes': {'generation': 1, 'envelopes': [{'receiver': 'masterone', 'sealing_key': 'A' * 42 + 'E', 'sealed': 'AAAA',
@@ -167,8 +178,8 @@ class Roles(Case):
             return {'agent': {'version': '1'}, 'certificates': []}
         if kind == 'renewal':
             return {'profile': 'etcd-member', 'replaces': self.things['other_node'], 'csr': der.request(Key())}
-        if kind in SHARED_BODIES:
-            return SHARED_BODIES[kind]
+        if kind in BODIES:
+            return BODIES[kind]
         if kind == 'identity':
             return {'name': 'somebody', 'role': 'auditor', 'csr': der.request(Key())}
         if kind in ('user', 'cluster_admin'):
