@@ -151,16 +151,15 @@ static enum err step_run(struct step *step, enum lease_group group, step_take *t
 /* ---- take ---- */
 
 /* Whether what the group is about runs on the node. */
-static bool group_has(const struct cluster *cluster, enum lease_group group, const struct node_entry *node)
+static bool group_has(const struct cluster *cluster, enum lease_group group, const char *name)
 {
-    bool stacked = group == LEASE_ETCD && cluster->etcd_topology == ETCD_STACKED;
-    unsigned role = group == LEASE_ETCD && !stacked ? ROLE_ETCD : ROLE_CONTROL_PLANE;
-    return node && node->roles & role;
+    const struct node_entry *node = cluster_node(cluster, name);
+    return node && node->roles & (group == LEASE_ETCD ? ROLE_ETCD : ROLE_CONTROL_PLANE);
 }
 
 static enum err group_check(const struct step *step, enum lease_group group, struct fault *f)
 {
-    if (group_has(step->cluster, group, cluster_node(step->cluster, step->caller->node)))
+    if (group_has(step->cluster, group, step->caller->node))
         return OK;
     return denied(step, "does not belong to the group", group, f);
 }

@@ -269,3 +269,22 @@ enum err cluster_kubeconfig(const struct arguments *arguments, struct fault *f)
                                    .path = arguments->values[OPTION_KUBECONFIG]};
     return user_kubeconfig(&session, &wish, f);
 }
+
+enum err cluster_release_lease(const struct arguments *arguments, struct fault *f)
+{
+    static const struct column columns[] = {{"GROUP", "group", false}, {"STATE", "state", false}};
+    AUTO(session) session = {0};
+    TRY(session_open(arguments, &session, f));
+    AUTO(bytes) path = {0};
+    cluster_path(&path, arguments->operands[0], "/leases/");
+    percent_append(&path, arguments->operands[1]);
+    bytes_append_text(&path, "/release");
+    TRY(bytes_check(&path, f));
+    CLEANUP(json_cleanup) json_t *body = json_pack("{s:b}", "healthy", 1);
+    CLEANUP(document_auto) struct document *answer = NULL;
+    if (!body)
+        return fault_no_memory(f);
+    TRY(api_json(session.api, "POST", bytes_text(&path), body, &answer, f));
+    const struct output output = {session.format, columns, ARRAY_SIZE(columns)};
+    return output_object(&output, document_json(answer), f);
+}

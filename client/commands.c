@@ -184,6 +184,12 @@ const struct command commands[] = {
      "  ensign cluster kubeconfig vagrant --kubeconfig ~/.kube/vagrant\n"
      "  ensign cluster kubeconfig vagrant --user alice --lifetime 8h --kubeconfig alice.kubeconfig\n",
      cluster_kubeconfig},
+    {"cluster release", "CLUSTER GROUP", 2, 2, READ_OPTIONS, 0, "give back the lease of a node that does not come back",
+     "One member of etcd, and one control plane, restarts at a time: it holds the lease of its group, etcd\n"
+     "or control-plane. One that does not come back, or comes back ill, blocks its group. Look after that\n"
+     "node; when all is well, this lets the others go on.\n\n"
+     "  ensign cluster release vagrant etcd\n",
+     cluster_release_lease},
     {"token create", "", 0, 0,
      OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(TTL) | OPTION_BIT(OUT),
      OPTION_BIT(CLUSTER) | OPTION_BIT(NODE), "make a join token for a node",

@@ -121,6 +121,10 @@ class Leases(Case):
         self.assertEqual((event['event'], event['actor'], event['holder'], event['group']),
                          ('lease.released_by_force', 'operator the-operator', 'etcdone', 'etcd'))
         self.assertEqual(take(self.two)[0], 200)
+        out = self.world.service.ensign('cluster', 'release', 'vagrant', 'etcd').stdout
+        self.assertEqual(out.split(), ['GROUP', 'etcd', 'STATE', 'free'])
+        self.assertEqual(self.events()[-1]['actor'], 'admin admin')
+        self.assertEqual(take(self.two)[0], 200)
         self.problem(release(self.one)[1], 403, 'policy_denied')  # who held it before does not give back another's
 
     def test_the_groups_are_apart(self):
