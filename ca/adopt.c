@@ -175,6 +175,7 @@ static enum err generation_commit(struct ca *ca, const struct caller *caller, co
     TRY(ledger_commit(ca->ledger, &change, f));
     const struct authority *added = authority;
     TRY(authorities_add(ca->authorities, &authority, f));
+    news_ring(ca->news, added->record.cluster, NULL);
     *ret_authority = added;
     return OK;
 }

@@ -6,6 +6,7 @@
 
 #include "ca/clusters.h"
 #include "ca/meta.h"
+#include "ca/rotation.h"
 
 /* The service's own CA lives longer than any cluster's: replacing it means visiting every node. */
 static const int64_t service_authority_lifetime_seconds = 20LL * 366 * 86400;
@@ -133,6 +134,13 @@ enum err ca_store_open(const char *path, struct store **ret_store, struct fault 
     return OK;
 }
 
+static void change_observe(void *context, const struct change *change)
+{
+    struct ca *ca = context;
+    index_observe(ca->index, change);
+    news_observe(ca->news, change);
+}
+
 static enum err parts_open(struct ca *ca, const char *path, const struct clock_basis *basis, struct fault *f)
 {
     AUTO(bytes) row = {0};
@@ -148,7 +156,9 @@ static enum err parts_open(struct ca *ca, const char *path, const struct clock_b
     TRY(clusters_load(ca->store, &ca->clusters, f));
     TRY(key_claims_new(ca->store, &ca->claims, f));
     TRY(index_open(ca->store, ca->claims, &ca->index, f));
-    TRY(ledger_open(ca->store, ca->signer, ca->clock, index_observe, ca->index, &ca->ledger, f));
+    TRY(rotations_load(ca->store, &ca->rotations, f));
+    TRY(news_new(&ca->news, f));
+    TRY(ledger_open(ca->store, ca->signer, ca->clock, change_observe, ca, &ca->ledger, f));
     return index_start(ca->index, f);
 }
 
@@ -179,6 +189,8 @@ void ca_close(struct ca *ca)
         return;
     ledger_close(ca->ledger);
     index_close(ca->index);
+    news_free(ca->news);
+    rotations_free(ca->rotations);
     key_claims_free(ca->claims);
     heartbeats_free(ca->heartbeats);
     restore_close(ca->restore);

@@ -12,6 +12,7 @@
 #include "ca/idempotency.h"
 #include "ca/index.h"
 #include "ca/ledger.h"
+#include "ca/news.h"
 #include "ca/restore.h"
 #include "policies/decide.h"
 
@@ -31,6 +32,8 @@ struct ca {
     struct clock *clock;
     struct restore *restore;
     struct index *index;
+    struct news *news;
+    struct rotations *rotations;
     struct ledger *ledger;
     struct authorities *authorities;
     struct profiles profiles;

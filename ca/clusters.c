@@ -233,6 +233,7 @@ enum err clusters_replace(struct ca *ca, const struct cluster *take_cluster, str
     const struct cluster *before = &(*place)->cluster;
     *place = entry_of(TAKE(cluster));
     pthread_rwlock_unlock(&clusters->lock);
+    news_ring(ca->news, before->name, NULL); /* what its nodes are to have may be another */
     cluster_release(&before);
     return OK;
 }

@@ -17,6 +17,7 @@
  *   n, k …                                  keys that nodes share (ca/shared_key.h)
  *   g …                                     which certificate counts at a place (ca/lineage.h)
  *   d …                                     what nodes have installed (ca/deployed.h)
+ *   r …                                     rotations and their marks (ca/rotation.h)
  *   w <cluster> 0 <group>                   lease (ca/lease.h)
  *   x …                                     search indexes (ca/index.h)
  *

@@ -13,6 +13,7 @@
 #include "ca/ledger.h"
 #include "ca/lineage.h"
 #include "ca/meta.h"
+#include "ca/rotation.h"
 #include "ca/shared_key.h"
 
 static const char index_kinds[] = "cpe"; /* of those that have every certificate (ca/index.h) */
@@ -239,6 +240,31 @@ static bool deployed_visit(void *context, struct span key, struct span row)
     return verify->err == OK;
 }
 
+/* Counts what there is of it. */
+static bool mark_count(void *context, const struct mark *mark)
+{
+    (void)mark;
+    uint32_t *count = context;
+    ++*count;
+    return true;
+}
+
+/* A rotation stands before its marks. */
+static bool rotation_visit(void *context, struct span key, struct span row)
+{
+    struct verify *verify = context;
+    struct rotation_key parsed;
+    struct rotation rotation;
+    uint32_t count = 0;
+    if (!rotation_key_parse(key, &parsed))
+        verify->err = fault_set(verify->fault, CODE_DAMAGED, "a key of a rotation has a wrong size");
+    else if (parsed.marks)
+        verify->err = marks_unpack(row, mark_count, &count, verify->fault);
+    else
+        verify->err = rotation_unpack(row, &rotation, verify->fault);
+    return verify->err == OK;
+}
+
 static bool lease_visit(void *context, struct span key, struct span row)
 {
     (void)key;
@@ -310,7 +336,7 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
         store_visit *visit;
     } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit}, {'c', cluster_visit},
                  {'n', sealing_key_visit}, {'k', shared_key_visit}, {'g', lineage_visit},   {'d', deployed_visit},
-                 {'w', lease_visit},       {'x', index_visit}};
+                 {'r', rotation_visit},    {'w', lease_visit},      {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;
     TRY(store_verify(store, &rows, f));

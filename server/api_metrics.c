@@ -101,6 +101,8 @@ static void parts_write(struct app *app, struct bytes *out)
     metric_histogram(out, "ensign_sign_duration_seconds", NULL, signer_sign_durations(app->signer));
     metric_single(out, "ensign_http_connections", "gauge", "Open connections.",
                   (double)http_server_connections(app->http));
+    metric_single(out, "ensign_agents_waiting", "gauge", "Calls of agents that wait for something to do.",
+                  (double)news_readers(app->ca->news));
 }
 
 /* ---- what the nodes report ---- */

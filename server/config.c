@@ -7,6 +7,7 @@
 
 enum {
     CONNECTIONS_DEFAULT = 2000,
+    AGENTS_WAITING_DEFAULT = 256,
     CONNECTIONS_PER_ADDRESS_DEFAULT = 200,
     CONNECTIONS_MAX = 4000, /* a connection has a thread, and the store has 4096 readers */
     RATE_MAX = 1000000,
@@ -134,12 +135,13 @@ static void rate_read(const struct node *limits, const char *key, struct throttl
 
 static void limits_read(const struct node *node, struct config *config)
 {
-    static const char *const keys[] = {"connections", "connectionsPerAddress", "failures", "refusals", "requests",
-                                       NULL};
+    static const char *const keys[] = {"connections", "connectionsPerAddress", "failures", "refusals",
+                                       "requests",    "agentsWaiting",         NULL};
     if (node_present(node))
         node_allow(node, keys);
     limit_read(node, "connections", &config->connections_max);
     limit_read(node, "connectionsPerAddress", &config->connections_per_address_max);
+    limit_read(node, "agentsWaiting", &config->agents_waiting_max);
     rate_read(node, "failures", &config->failures);
     rate_read(node, "refusals", &config->refusals);
     rate_read(node, "requests", &config->requests);
@@ -200,6 +202,7 @@ enum err config_load(const char *path, struct config *ret_config, struct fault *
     CLEANUP(document_auto) struct document *document = NULL;
     struct config config = {.connections_max = CONNECTIONS_DEFAULT,
                             .connections_per_address_max = CONNECTIONS_PER_ADDRESS_DEFAULT,
+                            .agents_waiting_max = AGENTS_WAITING_DEFAULT,
                             .max_offline_seconds = max_offline_default_seconds,
                             .failures = failures_default,
                             .refusals = refusals_default};

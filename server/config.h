@@ -10,6 +10,7 @@
  *     limits:
  *       connections: 2000
  *       connectionsPerAddress: 200
+ *       agentsWaiting: 256              # for something to do; more are told when to ask again
  *       failures: {burst: 1000, perMinute: 600}   # wrong tokens and unknown certificates, of one address (IPv6: /64)
  *       refusals: {burst: 1000, perMinute: 60}    # by role or policy, of one identity; each is a leaf of the log
  *       requests: {burst: 1000, perMinute: 6000}  # of one identity; default: no limit
@@ -34,7 +35,7 @@ struct config {
     char socket[108]; /* sun_path */
     struct seal_config seal;
     enum log_level log_level;
-    unsigned connections_max, connections_per_address_max;
+    unsigned connections_max, connections_per_address_max, agents_waiting_max;
     int64_t max_offline_seconds;
     struct throttle_rate failures, refusals, requests;
     bool metrics_anonymous;

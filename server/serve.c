@@ -113,6 +113,7 @@ static enum err server_open(struct server *server, int ready_fd, struct fault *f
     signer_receive(server);
     TRY(ca_open(config->state, server->app.signer, &basis, &server->app.ca, f));
     server->app.ca->blocked_keys = blocked;
+    news_limit(server->app.ca->news, config->agents_waiting_max);
     blocked = (struct blocklist){0};
     TRY(metrics_new(routes, &server->app.metrics, f));
     TRY(upkeep_new(&server->app, &server->upkeep, f));
@@ -139,6 +140,7 @@ static void server_loop(struct server *server)
 
 static void server_close(struct server *server)
 {
+    news_stop(server->app.ca->news); /* who waits for something to do does not keep us waiting */
     http_server_drain(server->app.http, DRAIN_SECONDS);
     upkeep_stop(server->upkeep);
     http_server_free(server->app.http);

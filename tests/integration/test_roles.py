@@ -48,6 +48,15 @@ MATRIX = [
     ('PUT', '/v1/clusters/vagrant/shared-keys/sa', 'claim', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/envelopes', 'envelopes', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/acknowledgement', 'held', (401, 403, 403, 403, 403, 403, 403)),
+    ('GET', '/v1/clusters/vagrant/nodes/etcdone/work', None, (401, 403, 200, 403, 403, 403, 403)),
+    ('GET', '/v1/clusters/vagrant/nodes/etcdtwo/work', None, (401, 403, 404, 403, 403, 403, 403)),
+    ('GET', '/v1/clusters/other/nodes/etcdone/work', None, (401, 403, 404, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/rotations', 'rotation', (401, 403, 403, 201, 403, 201, 201)),
+    ('POST', '/v1/clusters/none/rotations', 'rotation', (401, 403, 403, 404, 403, 404, 404)),
+    ('GET', '/v1/clusters/vagrant/rotations', None, (401, 403, 403, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/none/rotations', None, (401, 403, 403, 404, 404, 404, 404)),
+    ('GET', '/v1/clusters/vagrant/rotations/{rotation}', None, (401, 403, 403, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/other/rotations/{rotation}', None, (401, 403, 403, 404, 404, 404, 404)),
     ('POST', '/v1/clusters/vagrant/leases/etcd', 'lease', (401, 403, 200, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/leases/control-plane', 'lease', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/other/leases/etcd', 'lease', (401, 403, 404, 403, 403, 403, 403)),
@@ -102,6 +111,7 @@ MATRIX = [
 BODIES = {
     'lease': {'lifetime_seconds': 60},
     'healthy': {'healthy': True},
+    'rotation': {'node': 'etcdone'},
     'sealing_key': {'public_key': 'A' * 42 + 'E', 'signature': 'AAAA'},
     'claim': {'expected_generation': 0, 'spki': base64.urlsafe_b64encode(Key().spki).decode().rstrip('=')},
     'envelopes': {'generation': 1, 'envelopes': [{'receiver': 'masterone', 'sealing_key': 'A' * 42 + 'E', 'sealed': 'AAAA',
@@ -156,6 +166,9 @@ class Roles(Case):
             status, answer = issue(cls.admin, der.request(Key()), cluster=cluster, node=node)
             assert status == 201, answer
             things[what] = answer['serial']
+        status, answer, _ = cls.admin.post('/v1/clusters/vagrant/rotations', {})
+        assert status == 201, answer
+        things['rotation'] = answer['id']
         return things
 
     def body(self, kind):

@@ -45,6 +45,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.log_level, LOG_LEVEL_INFO);
     assert_int_equal(config.connections_max, 2000);
     assert_int_equal(config.connections_per_address_max, 200);
+    assert_int_equal(config.agents_waiting_max, 256);
     assert_int_equal(config.max_offline_seconds, 30 * 86400);
     assert_int_equal(config.failures.burst, 1000);
     assert_int_equal(config.failures.per_minute, 600);
@@ -62,7 +63,7 @@ static void test_everything(void **state)
     char wanted[64];
     assert_int_equal(config_from(HEAD "state: .\nlisten: \"[::1]:0\"\nseal: {passphraseFile: p}\nsocket: s.sock\n"
                                       "log: {level: debug}\nmetrics: {anonymous: true}\nclock: {maxOffline: 365d}\n"
-                                      "limits: {connections: 10, connectionsPerAddress: 5,\n"
+                                      "limits: {connections: 10, connectionsPerAddress: 5, agentsWaiting: 7,\n"
                                       "  failures: {burst: 3, perMinute: 4}, requests: {burst: 5, perMinute: 6}}\n",
                                  &config, &fault),
                      OK);
@@ -77,6 +78,7 @@ static void test_everything(void **state)
     assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(config.connections_max, 10);
     assert_int_equal(config.connections_per_address_max, 5);
+    assert_int_equal(config.agents_waiting_max, 7);
     assert_int_equal(config.max_offline_seconds, 365 * 86400);
     assert_int_equal(config.failures.burst, 3);
     assert_int_equal(config.failures.per_minute, 4);

@@ -61,7 +61,11 @@ static void test_retry_after(void **state)
     json_decref(problem_read(&fault, &response));
     assert_int_equal(response.retry_after_seconds, 17);
     http_response_cleanup(&response);
-    assert_int_equal(fault_set(&fault, CODE_CONFLICT, "never"), ERR_CONFLICT);
+    assert_int_equal(fault_set(&fault, CODE_CONFLICT, "as it says"), ERR_CONFLICT);
+    json_decref(problem_read(&fault, &response));
+    assert_int_equal(response.retry_after_seconds, 17);
+    http_response_cleanup(&response);
+    fault.retry_after_seconds = 0;
     json_decref(problem_read(&fault, &response));
     assert_int_equal(response.retry_after_seconds, 0);
     http_response_cleanup(&response);
