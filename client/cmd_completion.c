@@ -170,6 +170,17 @@ static void command_case(struct bytes *out, enum shell shell, const struct comma
     bytes_appendf(out, " operand_at=%d ;;\n", two ? 2 : 1);
 }
 
+/* Of a group whose first word is a command, too, as "rotate" is; such a row stands behind those of its group. */
+static void group_options(struct bytes *out, enum shell shell, const char *name, size_t size)
+{
+    for (const struct command *command = commands; command->name; command++)
+        if (strncmp(command->name, name, size) == 0 && !command->name[size]) {
+            bytes_append_text(out, " options=(");
+            options_of(out, shell, command->options);
+            bytes_append_text(out, ")");
+        }
+}
+
 /* The first word of a group: the words that may follow it, also behind "help". */
 static void group_case(struct bytes *out, enum shell shell, const char *name)
 {
@@ -179,7 +190,10 @@ static void group_case(struct bytes *out, enum shell shell, const char *name)
     for (int help = 0; help < 2; help++) {
         bytes_appendf(out, "    '%s%.*s%s') choices=(", help ? "help " : "", size, name, help ? "" : " ");
         words_after(out, shell, bytes_text(&before));
-        bytes_appendf(out, ") operand_at=%d ;;\n", help + 1);
+        bytes_append_text(out, ")");
+        if (!help)
+            group_options(out, shell, name, (size_t)size);
+        bytes_appendf(out, " operand_at=%d ;;\n", help + 1);
     }
     out->failed |= before.failed;
     bytes_free(&before);

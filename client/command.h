@@ -13,6 +13,7 @@
 enum option_name {
     OPTION_AUTHORITY,
     OPTION_CERTIFICATE,
+    OPTION_CHANGED,
     OPTION_CLUSTER,
     OPTION_CONTEXT,
     OPTION_CSR,
@@ -39,6 +40,7 @@ enum option_name {
     OPTION_PROFILE,
     OPTION_ROLE,
     OPTION_ROOT,
+    OPTION_SERIAL,
     OPTION_SERVER,
     OPTION_STATE,
     OPTION_STATE_COVERAGE,
@@ -47,6 +49,7 @@ enum option_name {
     OPTION_TOKEN_FILE,
     OPTION_TTL,
     OPTION_USER,
+    OPTION_WAIT,
     OPTION_COUNT
 };
 

@@ -20,6 +20,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
                             .argument = "FILE",
                             .help = "a CA certificate, PEM",
                             .kind = VALUE_FILE},
+    [OPTION_CHANGED] = {.name = "changed", .help = "only what would be another certificate today"},
     [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster", .kind = VALUE_CLUSTER},
     [OPTION_CONTEXT] = {.name = "context",
                         .argument = "FILE",
@@ -93,6 +94,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .argument = "DIR",
                      .help = "the folder that takes the place of /",
                      .kind = VALUE_FILE},
+    [OPTION_SERIAL] = {.name = "serial", .argument = "SERIAL", .help = "only this certificate"},
     [OPTION_SERVER] = {.name = "server",
                        .argument = "URL",
                        .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
@@ -120,6 +122,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
     [OPTION_USER] = {.name = "user",
                      .argument = "NAME",
                      .help = "the name of the user; of the kubeconfig [kubernetes-admin]"},
+    [OPTION_WAIT] = {.name = "wait", .help = "show how it goes on until all is done"},
 };
 
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
@@ -190,6 +193,26 @@ const struct command commands[] = {
      "node; when all is well, this lets the others go on.\n\n"
      "  ensign cluster release vagrant etcd\n",
      cluster_release_lease},
+    {"rotate status", "[ID]", 0, 1, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(WAIT), 0,
+     "show how far a rotation is",
+     "The places of one rotation; without ID, the rotations of the cluster, the newest first. With --wait,\n"
+     "as `ensign rotate --wait`.\n\n"
+     "  ensign rotate status --cluster vagrant\n"
+     "  ensign rotate status 0cf550be29b1c157b379fe6b2bde77ef --cluster vagrant --wait\n",
+     rotate_status},
+    {"rotate", "[CLUSTER]", 0, 1,
+     READ_OPTIONS | OPTION_BIT(NODE) | OPTION_BIT(PROFILE) | OPTION_BIT(EXPIRING_WITHIN) | OPTION_BIT(SERIAL) |
+         OPTION_BIT(CHANGED) | OPTION_BIT(WAIT),
+     0, "have certificates replaced before their time",
+     "Marks the certificates that are in use, all of the cluster or those that every option chooses: the\n"
+     "agents of their nodes renew them, with new keys. With --wait, each step is a line: renewed,\n"
+     "installed, waiting-restart while the server still presents the old one, served, or failed with the\n"
+     "cause. It goes on without this program, too. Exits with 0 when all are installed and served, 1 when\n"
+     "one has failed, 7 when --timeout is over before. CLUSTER may be left out where there is one.\n\n"
+     "  ensign rotate vagrant --wait --timeout 1h\n"
+     "  ensign rotate vagrant --node masterone --profile apiserver\n"
+     "  ensign rotate vagrant --changed\n",
+     rotate_create},
     {"token create", "", 0, 0,
      OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(TTL) | OPTION_BIT(OUT),
      OPTION_BIT(CLUSTER) | OPTION_BIT(NODE), "make a join token for a node",

@@ -14,6 +14,7 @@ MUST_USE enum err sets_place(const struct arguments *arguments, struct bytes *re
 command_run clock_show, clock_acknowledge;
 command_run cluster_adopt, cluster_create, cluster_update, cluster_list, cluster_show, cluster_certificates;
 command_run cluster_kubeconfig, cluster_release_lease;
+command_run rotate_create, rotate_status;
 command_run restore_show, restore_acknowledge;
 command_run tokens_create, tokens_list, tokens_revoke;
 command_run enroll;

@@ -14,13 +14,13 @@ from lib.world import Case
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']
 FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'recovery',
-         'restore', 'shared-key', 'token', 'user', 'version', 'whoami']
+         'restore', 'rotate', 'shared-key', 'token', 'user', 'version', 'whoami']
 
 # line, candidates
 LINES = [
     ('ensign ', FIRST),
     ('ensign c', ['ca', 'certificate', 'clock', 'cluster', 'completion']),
-    ('ensign cluster ', ['adopt', 'certificates', 'create', 'kubeconfig', 'list', 'show', 'update']),
+    ('ensign cluster ', ['adopt', 'certificates', 'create', 'kubeconfig', 'list', 'release', 'show', 'update']),
     ('ensign cluster l', ['list']),
     ('ensign cluster list ', []),
     ('ensign cluster list --', SERVICE),
@@ -30,7 +30,7 @@ LINES = [
     ('ensign cluster list --output=', FORMATS),
     ('ensign cluster list --output=j', ['json']),
     ('ensign cluster list -o json --t', ['--timeout', '--token-file']),
-    ('ensign --context x cluster ', ['adopt', 'certificates', 'create', 'kubeconfig', 'list', 'show', 'update']),
+    ('ensign --context x cluster ', ['adopt', 'certificates', 'create', 'kubeconfig', 'list', 'release', 'show', 'update']),
     ('ensign --server https://ca:8443 -o json token r', ['revoke']),
     ('ensign -', SERVICE),
     ('ensign certificate list --state ', ['expired', 'revoked', 'valid']),
