@@ -37,13 +37,21 @@ static enum err file_add(struct install *install, const struct catalogue_item *i
 static enum err kubeconfig_add(struct install *install, const struct cluster *cluster,
                                const struct catalogue_item *item, const struct install_pems *pems, struct fault *f)
 {
+    const bool by_file = item->certificate_path != NULL;
     const struct kubeconfig kubeconfig = {.server = item->server,
                                           .cluster = cluster->name,
                                           .user = item->content.subject.common_name,
-                                          .bundle = pems->bundle,
-                                          .certificate = pems->certificate,
-                                          .key = pems->key};
+                                          .by_file = by_file,
+                                          .bundle_by_file = item->bundle_path != NULL,
+                                          .bundle = item->bundle_path ? span_text(item->bundle_path) : pems->bundle,
+                                          .certificate =
+                                              by_file ? span_text(item->certificate_path) : pems->certificate,
+                                          .key = by_file ? span_text(item->key_path) : pems->key};
     CLEANUP(secret_cleanup) struct bytes text = {0};
+    if (by_file) {
+        TRY(file_add(install, item, pems, item->key_path, item->key_mode, pems->key, f));
+        TRY(file_add(install, item, pems, item->certificate_path, item->certificate_mode, pems->certificate, f));
+    }
     if (pems->certificate.size > 0)
         TRY(kubeconfig_write(&kubeconfig, &text, f));
     return file_add(install, item, pems, item->path, item->mode, bytes_span(&text), f);

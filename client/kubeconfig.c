@@ -14,11 +14,11 @@ static void text_line(struct bytes *out, const char *key, const char *text)
 }
 
 /* "    client-key-data: base64" or "    client-key: path" */
-static void file_line(struct bytes *out, const struct kubeconfig *kubeconfig, const char *key, struct span value)
+static void file_line(struct bytes *out, bool by_file, const char *key, struct span value)
 {
     bytes_append_text(out, "    ");
     bytes_append_text(out, key);
-    if (!kubeconfig->by_file) {
+    if (!by_file) {
         bytes_append_text(out, "-data: ");
         base64_append(out, value);
         bytes_append_text(out, "\n");
@@ -42,11 +42,12 @@ static enum err kubeconfig_check(const struct kubeconfig *kubeconfig, struct fau
     const struct span texts[] = {span_text(kubeconfig->server), span_text(kubeconfig->cluster),
                                  span_text(kubeconfig->user)};
     const struct span paths[] = {kubeconfig->bundle, kubeconfig->certificate, kubeconfig->key};
+    const bool by_file[] = {kubeconfig->bundle_by_file, kubeconfig->by_file, kubeconfig->by_file};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         if (!printable(texts[i]))
             return fault_set(f, CODE_INVALID, "a kubeconfig needs a server, a cluster and a user in printable letters");
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-        if (paths[i].size == 0 || (kubeconfig->by_file && !printable(paths[i])))
+        if (paths[i].size == 0 || (by_file[i] && !printable(paths[i])))
             return fault_set(f, CODE_INVALID, "a kubeconfig needs a CA bundle, a certificate and a key");
     return OK;
 }
@@ -59,7 +60,7 @@ enum err kubeconfig_write(const struct kubeconfig *kubeconfig, struct bytes *ret
     bytes_appendf(&context, "%s@%s", kubeconfig->user, kubeconfig->cluster);
     TRY(bytes_check(&context, f));
     bytes_append_text(&out, "apiVersion: v1\nclusters:\n- cluster:\n");
-    file_line(&out, kubeconfig, "certificate-authority", kubeconfig->bundle);
+    file_line(&out, kubeconfig->bundle_by_file, "certificate-authority", kubeconfig->bundle);
     text_line(&out, "    server: ", kubeconfig->server);
     text_line(&out, "  name: ", kubeconfig->cluster);
     bytes_append_text(&out, "contexts:\n- context:\n");
@@ -70,8 +71,8 @@ enum err kubeconfig_write(const struct kubeconfig *kubeconfig, struct bytes *ret
     bytes_append_text(&out, "kind: Config\npreferences: {}\nusers:\n");
     text_line(&out, "- name: ", kubeconfig->user);
     bytes_append_text(&out, "  user:\n");
-    file_line(&out, kubeconfig, "client-certificate", kubeconfig->certificate);
-    file_line(&out, kubeconfig, "client-key", kubeconfig->key);
+    file_line(&out, kubeconfig->by_file, "client-certificate", kubeconfig->certificate);
+    file_line(&out, kubeconfig->by_file, "client-key", kubeconfig->key);
     return bytes_give(&out, ret_text, f);
 }
 

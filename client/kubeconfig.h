@@ -9,8 +9,9 @@ struct kubeconfig {
     const char *server;  /* "https://192.168.29.81:6443" */
     const char *cluster; /* what the file calls it; kubeadm: "kubernetes" */
     const char *user;    /* what the file calls it; kubeadm: the certificate's common name */
-    /* Either PEM, which is embedded, or with by_file paths, which the file refers to. */
-    bool by_file;
+    /* Either PEM, which is embedded, or paths, which the file refers to. */
+    bool by_file; /* certificate and key */
+    bool bundle_by_file;
     struct span bundle, certificate, key;
 };
 

@@ -80,6 +80,15 @@ static const struct layout {
     {CATALOGUE_KUBECONFIG, "scheduler", ROLE_CONTROL_PLANE, 0, KUBERNETES "scheduler.conf", NULL, REACH_LOCAL},
 };
 
+/* Where the PEMs of kubeconfigs lie in a cluster that wants them in files. */
+static const struct kubeconfig_files {
+    const char *name, *certificate_path, *key_path;
+} kubeconfig_files[] = {
+    {"kubelet", PKI "kubelet-client.crt", PKI "kubelet-client.key"},
+    {"controller-manager", PKI "controller-manager-client.crt", PKI "controller-manager-client.key"},
+    {"scheduler", PKI "scheduler-client.crt", PKI "scheduler-client.key"},
+};
+
 /* What the cluster file may put elsewhere. */
 static const char *const movable_paths[PATHS_COUNT] = {
     [PATH_CLIENT_CA] = PKI "etcd/ca.crt",
@@ -132,17 +141,45 @@ bool catalogue_path_taken(const char *path, enum cluster_path which)
     for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
         if (path_is(layouts[i].path, path) || path_is(layouts[i].key_path, path))
             return true;
+    for (size_t i = 0; i < ARRAY_SIZE(kubeconfig_files); i++)
+        if (path_is(kubeconfig_files[i].certificate_path, path) || path_is(kubeconfig_files[i].key_path, path))
+            return true;
     return false;
+}
+
+static bool layout_shared(const struct layout *layout, const struct cluster *cluster)
+{
+    return layout->kind == CATALOGUE_KEY_PAIR ||
+           (cluster->etcd_client_shared && strcmp(layout->name, "apiserver-etcd-client") == 0);
+}
+
+size_t catalogue_shared_names(const struct cluster *cluster, const char *ret_names[CATALOGUE_SHARED_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(layouts) && count < CATALOGUE_SHARED_MAX; i++)
+        if (layout_shared(&layouts[i], cluster))
+            ret_names[count++] = layouts[i].name;
+    return count;
+}
+
+/* NULL when it is not shared. */
+static const struct layout *shared_find(const struct cluster *cluster, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
+        if (strcmp(layouts[i].name, name) == 0 && layout_shared(&layouts[i], cluster))
+            return &layouts[i];
+    return NULL;
 }
 
 bool catalogue_shares(const struct cluster *cluster, const char *name)
 {
-    const unsigned conditions = conditions_of(cluster, cluster_first_control_plane(cluster));
-    for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
-        if (layouts[i].kind == CATALOGUE_KEY_PAIR && strcmp(layouts[i].name, name) == 0 &&
-            layout_applies(&layouts[i], cluster_first_control_plane(cluster), conditions))
-            return true;
-    return false;
+    return shared_find(cluster, name) != NULL;
+}
+
+bool catalogue_shares_certificate(const struct cluster *cluster, const char *name)
+{
+    const struct layout *layout = shared_find(cluster, name);
+    return layout && layout->kind == CATALOGUE_CERTIFICATE;
 }
 
 enum key_algorithm catalogue_algorithm(const struct cluster *cluster, const struct profile *profile)
@@ -188,7 +225,6 @@ static const char *path_choose(const struct cluster *cluster, const char *standa
     return standard;
 }
 
-/* Modes are kubeadm's: only certificates are for everybody to read. */
 static enum key_algorithm key_pair_algorithm(const struct cluster *cluster)
 {
     const enum key_algorithm wanted = cluster->certificate_algorithm;
@@ -196,6 +232,27 @@ static enum key_algorithm key_pair_algorithm(const struct cluster *cluster)
     return rsa || cluster_kubernetes(cluster)->service_accounts_ecdsa ? wanted : KEY_RSA_2048;
 }
 
+enum key_algorithm catalogue_shared_algorithm(const struct cluster *cluster, const struct profiles *profiles,
+                                              const char *name)
+{
+    if (!catalogue_shares(cluster, name))
+        return KEY_NONE;
+    const struct profile *profile = catalogue_shares_certificate(cluster, name) ? profiles_find(profiles, name) : NULL;
+    return profile ? catalogue_algorithm(cluster, profile) : key_pair_algorithm(cluster);
+}
+
+/* PEMs that can be replaced without the kubeconfig: clients read them anew, and embedded ones never. */
+static void kubeconfig_refer(const struct cluster *cluster, struct catalogue_item *item)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(kubeconfig_files); i++)
+        if (strcmp(kubeconfig_files[i].name, item->name) == 0) {
+            item->certificate_path = kubeconfig_files[i].certificate_path;
+            item->key_path = kubeconfig_files[i].key_path;
+            item->bundle_path = cluster_kubernetes(cluster)->kubeconfig_ca_file ? PKI "ca.crt" : NULL;
+        }
+}
+
+/* Modes are kubeadm's: only certificates are for everybody to read. */
 static enum err item_make(const struct layout *layout, const struct cluster *cluster, const struct profiles *profiles,
                           struct catalogue_item *item, struct fault *f)
 {
@@ -204,11 +261,13 @@ static enum err item_make(const struct layout *layout, const struct cluster *clu
     item->name = layout->name;
     item->path = path_choose(cluster, layout->path);
     item->key_path = path_choose(cluster, layout->key_path);
+    if (layout->kind == CATALOGUE_KUBECONFIG && cluster->kubeconfig_files)
+        kubeconfig_refer(cluster, item);
     item->mode = public ? 0644 : 0600;
     item->key_mode = 0600;
+    item->certificate_mode = 0644;
     item->authority = layout->kind == CATALOGUE_BUNDLE ? layout->name : NULL;
-    item->shared = layout->kind == CATALOGUE_KEY_PAIR ||
-                   (cluster->etcd_client_shared && strcmp(layout->name, "apiserver-etcd-client") == 0);
+    item->shared = layout_shared(layout, cluster);
     if (layout->kind == CATALOGUE_KEY_PAIR)
         item->algorithm = key_pair_algorithm(cluster);
     if (!layout_has_profile(layout))
@@ -330,6 +389,8 @@ static json_t *item_json(const struct catalogue_item *item)
 {
     json_t *files = json_array();
     json_list_add(&files, file_json(item->path, item->mode));
+    if (item->certificate_path)
+        json_list_add(&files, file_json(item->certificate_path, item->certificate_mode));
     if (item->key_path)
         json_list_add(&files, file_json(item->key_path, item->key_mode));
     json_t *json = json_pack("{ss ss ss ss* ss* so sb}", "node", item->node->name, "kind",

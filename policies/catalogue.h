@@ -14,7 +14,8 @@
 
 enum catalogue_kind {
     CATALOGUE_CERTIFICATE, /* path and key_path */
-    CATALOGUE_KUBECONFIG,  /* certificate, key, CA bundle and server in one file: path */
+    CATALOGUE_KUBECONFIG,  /* certificate, key, CA bundle and server in one file: path; or it names the others,
+                              certificate_path, key_path and mostly bundle_path */
     CATALOGUE_KEY_PAIR,    /* without a certificate: the public key in path, the private key in key_path */
     CATALOGUE_BUNDLE,      /* the CA's certificates: path */
 };
@@ -29,8 +30,9 @@ struct catalogue_item {
     /* Of these two; its times count from the moment of issue: not_before -300, not_after 31536000, say. */
     struct certificate_content content;
     enum key_algorithm algorithm; /* KEY_NONE for a bundle */
-    const char *path, *key_path;  /* absolute; the cluster's or static */
-    unsigned mode, key_mode;
+    const char *path, *key_path;  /* absolute; the cluster's or static; key_path NULL where there is none */
+    const char *certificate_path, *bundle_path; /* that a kubeconfig names; NULL: it holds what lies there */
+    unsigned mode, key_mode, certificate_mode;
     char server[SERVER_URL_SIZE]; /* of a kubeconfig, else empty */
     bool shared;                  /* the same on every node that has it, key and all: made once */
 };
@@ -59,14 +61,22 @@ size_t catalogue_nodes_within(const struct cluster *cluster, size_t first, size_
 /* {"cluster", "kubernetes", "kubeadm_api", "items": [...]}; a new value, NULL when memory runs out. */
 json_t *catalogue_json(const struct catalogue *catalogue);
 
-/* Whether the node holds a certificate of this profile, in whatever form: what enrolment fetches without --profile. */
+/* Whether the node holds a certificate of this profile, in whatever form: what enrolment fetches without --profile,
+ * unless the control planes share it. */
 bool catalogue_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile);
 
 /* Whether another file than this one lies there by default. */
 bool catalogue_path_taken(const char *path, enum cluster_path which);
 
-/* Whether the control planes of the cluster share a key pair of this name, "sa". */
+/* What the control planes of the cluster share: "sa", and "apiserver-etcd-client" where its file says so. How many. */
+enum { CATALOGUE_SHARED_MAX = 2 };
+size_t catalogue_shared_names(const struct cluster *cluster, const char *ret_names[CATALOGUE_SHARED_MAX]);
+/* Whether that is one of them, and whether it is one with a certificate, of the profile of that name. */
 bool catalogue_shares(const struct cluster *cluster, const char *name);
+bool catalogue_shares_certificate(const struct cluster *cluster, const char *name);
+/* The kind of key that it has. KEY_NONE when the cluster does not share it. */
+enum key_algorithm catalogue_shared_algorithm(const struct cluster *cluster, const struct profiles *profiles,
+                                              const char *name);
 
 /* The kind of key that the cluster wants where the profile allows it, else the first that it does. */
 enum key_algorithm catalogue_algorithm(const struct cluster *cluster, const struct profile *profile);

@@ -210,6 +210,15 @@ static void etcd_read(const struct node *root, struct cluster *cluster)
         cluster->etcd_client_shared = word == 1;
 }
 
+static void kubeconfigs_read(const struct node *root, struct cluster *cluster)
+{
+    static const char *const words[] = {"embedded", "files", NULL};
+    struct node kubeconfigs = node_get(root, "kubeconfigs");
+    size_t word = 0;
+    if (node_word(&kubeconfigs, NODE_OPTIONAL, words, &word))
+        cluster->kubeconfig_files = word == 1;
+}
+
 static enum key_algorithm algorithm_read(const struct node *keys, const char *key)
 {
     struct node algorithm = node_get(keys, key);
@@ -395,6 +404,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
                                        "apiServer",
                                        "etcd",
                                        "users",
+                                       "kubeconfigs",
                                        "keys",
                                        "lifetimes",
                                        "paths",
@@ -413,6 +423,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     TRY(apiserver_read(&root, &cluster, f));
     users_read(&root, &cluster);
     etcd_read(&root, &cluster);
+    kubeconfigs_read(&root, &cluster);
     keys_read(&root, &cluster);
     paths_read(&root, &cluster);
     recovery_read(&root, &cluster);

@@ -12,6 +12,8 @@
  *       topology: external                     # stacked | external
  *       certificates: member                   # member | separate
  *       apiserverClient: perControlPlane       # perControlPlane | shared: one pair for all API servers
+ *     kubeconfigs: embedded                    # embedded | files: those of kubelet, controller manager and scheduler
+ *                                            # name their PEMs below /etc/kubernetes/pki instead of holding them
  *     keys: {authorities: ecdsa-p256, certificates: ecdsa-p256}
  *     lifetimes: {authorities: 87600h}
  *     paths:                                   # of an external etcd's files, where they are not the catalogue's
@@ -29,8 +31,13 @@
  * multicast or link-local address, nor one of the subnets of pods and services. Its first address is what its API
  * server advertises. The subnet of services has room for ten, as kubeadm wants it; the name of a node that runs a
  * kubelet has at most 52 letters, since its common name begins with "system:node:". controlPlaneEndpoint, networking,
- * apiServer, users, keys, lifetimes, recovery have defaults or may be left out where noted in struct cluster. Two or
- * four etcd members draw a warning. Threads: pure; a cluster is read-only once made.
+ * apiServer, users, kubeconfigs, keys, lifetimes, recovery have defaults or may be left out where noted in struct
+ * cluster. Two or four etcd members draw a warning. Threads: pure; a cluster is read-only once made.
+ *
+ * A client of Kubernetes reads a certificate that its kubeconfig names anew within minutes, an embedded one only when
+ * it starts. (The CA stays embedded for versions before 1.26, whose kubeadm takes no kubeconfig that names its file.)
+ * kubeadm shows /etc/kubernetes/pki to the pod of the controller manager; to the scheduler's it has to be told to
+ * (scheduler.extraVolumes). What people copy, admin.conf and super-admin.conf, has everything embedded either way.
  *
  * A path of `paths` is below /etc/kubernetes/pki or /etc/etcd and ends in .crt, .key or .pem: nodes write there as root
  * what the service tells them, so it must not lead to what somebody runs (/etc/kubernetes/manifests, /etc/cron.d).
@@ -92,6 +99,7 @@ struct cluster {
     enum etcd_topology etcd_topology;
     enum etcd_certificates etcd_certificates;
     bool etcd_client_shared;                  /* all API servers have the same apiserver-etcd-client; default false */
+    bool kubeconfig_files;                    /* default false */
     enum key_algorithm authority_algorithm;   /* default ecdsa-p256 */
     enum key_algorithm certificate_algorithm; /* what enrolment makes; default ecdsa-p256 */
     int64_t authority_lifetime_seconds;       /* default 87600h */

@@ -48,6 +48,24 @@ static void caller_check(const struct inquiry *in)
         fault_reason(in->f, "/node", "this caller is for node \"%s\" only", caller->node);
 }
 
+/* All control planes have one certificate: of the key that its custodian made. */
+static void shared_check(const struct inquiry *in)
+{
+    const struct subject_of_decision *subject = in->subject;
+    const char *custodian = subject->custodian;
+    if (!custodian[0])
+        fault_reason(in->f, "/node",
+                     "the control planes of cluster \"%s\" share one %s; none has claimed its key yet, as `ensign "
+                     "enroll` does",
+                     subject->cluster->name, in->profile->name);
+    else if (strcmp(custodian, in->node->name) != 0)
+        fault_reason(in->f, "/node", "the control planes of cluster \"%s\" share one %s, and \"%s\" is its custodian",
+                     subject->cluster->name, in->profile->name, custodian);
+    else if (subject->key_unclaimed)
+        fault_reason(in->f, "/csr/publicKey", "\"%s\" claimed another key for the %s that the control planes share",
+                     custodian, in->profile->name);
+}
+
 /* The profile is for nodes: which one, and does it have the role? */
 static void node_check(struct inquiry *in)
 {
@@ -71,6 +89,8 @@ static void node_check(struct inquiry *in)
     if (!(in->node->roles & in->profile->node_roles))
         fault_reason(in->f, "/node", "profile \"%s\" is for nodes with the role %s; \"%s\" has %s", in->profile->name,
                      wanted, in->node->name, has);
+    else if (subject->custodian)
+        shared_check(in);
 }
 
 /* ---- what is in it ---- */

@@ -24,8 +24,12 @@ struct subject_of_decision {
     const struct alternative_names *service_names; /* NULL but for `service` */
     int64_t authority_not_after;                   /* of the issuing CA */
     int64_t lifetime_seconds; /* asked for; 0: the profile's default. Shorter is granted, longer refused */
-    const char *key_owner;    /* who else has the public key, "a CA", say; NULL: nobody. One node may have one key for
-                                 several of its profiles */
+    /* Of a profile of which the control planes of the cluster share one certificate: who made its key, "" when nobody
+     * has, and whether the request is for another one. NULL: each has its own. */
+    const char *custodian;
+    bool key_unclaimed;
+    const char *key_owner; /* who else has the public key, "a CA", say; NULL: nobody. One node may have one key for
+                              several of its profiles */
 };
 
 struct decision {

@@ -18,28 +18,30 @@ static const struct row {
     struct kubernetes_facts facts;
 } rows[] = {
     /* app/phases/certs/certlist.go, app/phases/kubeconfig/kubeconfig.go: SystemPrivilegedGroup for both */
-    {20, 0, {MASTERS, MASTERS, NULL, false, API("v1beta2")}},
+    {20, 0, {MASTERS, MASTERS, NULL, false, false, API("v1beta2")}},
     /* app/apis/kubeadm/v1beta3 is new */
-    {22, 0, {MASTERS, MASTERS, NULL, false, API("v1beta3")}},
+    {22, 0, {MASTERS, MASTERS, NULL, false, false, API("v1beta3")}},
     /* app/util/pkiutil/pki_helpers.go: TryLoadPrivatePublicKeyFromDisk() takes ECDSA, too ("allow RSA and ECDSA format
-     * keys in preflight check"). Later patches of 1.22 to 1.25 do so as well; an RSA key is good for all. */
-    {26, 0, {MASTERS, MASTERS, NULL, true, API("v1beta3")}},
+     * keys in preflight check"). Later patches of 1.22 to 1.25 do so as well; an RSA key is good for all.
+     * app/phases/kubeconfig/kubeconfig.go: validateKubeConfig() reads the CA from the file that a kubeconfig names
+     * (github.com/kubernetes/kubernetes/pull/111783). */
+    {26, 0, {MASTERS, MASTERS, NULL, true, true, API("v1beta3")}},
     /* app/constants/constants.go: ClusterAdminsGroupAndClusterRoleBinding, SuperAdminKubeConfigFileName are new */
-    {29, 0, {ADMINS, ADMINS, MASTERS, true, API("v1beta3")}},
+    {29, 0, {ADMINS, ADMINS, MASTERS, true, true, API("v1beta3")}},
     /* app/apis/kubeadm/v1beta4 is new */
-    {31, 0, {ADMINS, ADMINS, MASTERS, true, API("v1beta4")}},
+    {31, 0, {ADMINS, ADMINS, MASTERS, true, true, API("v1beta4")}},
     /* "use a dedicated ClusterRole 'system:kubelet-api-admin' for the kube-apiserver kubelet client", in each release
      * branch from a patch of its own: app/phases/certs/certlist.go without an organization,
      * AllowAPIServerToAccessKubeletAPI() in app/phases/bootstraptoken/node */
-    {33, 12, {NO_ORGANIZATION, ADMINS, MASTERS, true, API("v1beta4")}},
-    {34, 0, {ADMINS, ADMINS, MASTERS, true, API("v1beta4")}}, /* as 1.31 */
-    {34, 8, {NO_ORGANIZATION, ADMINS, MASTERS, true, API("v1beta4")}},
-    {35, 0, {ADMINS, ADMINS, MASTERS, true, API("v1beta4")}}, /* as 1.31 */
-    {35, 5, {NO_ORGANIZATION, ADMINS, MASTERS, true, API("v1beta4")}},
-    {36, 0, {ADMINS, ADMINS, MASTERS, true, API("v1beta4")}}, /* as 1.31 */
-    {36, 1, {NO_ORGANIZATION, ADMINS, MASTERS, true, API("v1beta4")}},
+    {33, 12, {NO_ORGANIZATION, ADMINS, MASTERS, true, true, API("v1beta4")}},
+    {34, 0, {ADMINS, ADMINS, MASTERS, true, true, API("v1beta4")}}, /* as 1.31 */
+    {34, 8, {NO_ORGANIZATION, ADMINS, MASTERS, true, true, API("v1beta4")}},
+    {35, 0, {ADMINS, ADMINS, MASTERS, true, true, API("v1beta4")}}, /* as 1.31 */
+    {35, 5, {NO_ORGANIZATION, ADMINS, MASTERS, true, true, API("v1beta4")}},
+    {36, 0, {ADMINS, ADMINS, MASTERS, true, true, API("v1beta4")}}, /* as 1.31 */
+    {36, 1, {NO_ORGANIZATION, ADMINS, MASTERS, true, true, API("v1beta4")}},
     /* the same from the first release on; app/apis/kubeadm/v1beta3 is gone */
-    {37, 0, {NO_ORGANIZATION, ADMINS, MASTERS, true, API("v1beta4")}},
+    {37, 0, {NO_ORGANIZATION, ADMINS, MASTERS, true, true, API("v1beta4")}},
 };
 
 const struct kubernetes_facts *kubernetes_facts(unsigned minor, int patch)

@@ -19,7 +19,8 @@ struct kubernetes_facts {
     const char *admin_organization;       /* of admin.conf */
     const char *super_admin_organization; /* of super-admin.conf; NULL: there is none */
     bool service_accounts_ecdsa; /* whether kubeadm join takes a key pair sa that is ECDSA; else it must be RSA */
-    const char *kubeadm_api;     /* the newest apiVersion of a configuration that this kubeadm reads */
+    bool kubeconfig_ca_file; /* whether kubeadm takes a kubeconfig that names the file of its CA; else it is embedded */
+    const char *kubeadm_api; /* the newest apiVersion of a configuration that this kubeadm reads */
 };
 
 /* minor  KUBERNETES_MINOR_MIN..MAX;  patch  or KUBERNETES_PATCH_UNKNOWN.  Static. */

@@ -27,6 +27,16 @@ static const struct catalogue_item kubeconfig = {.kind = CATALOGUE_KUBECONFIG,
                                                  .mode = 0600,
                                                  .server = "https://192.0.2.81:6443",
                                                  .content.subject.common_name = "kubernetes-admin"};
+static const struct catalogue_item referring = {.kind = CATALOGUE_KUBECONFIG,
+                                                .path = "/etc/kubernetes/kubelet.conf",
+                                                .certificate_path = "/etc/kubernetes/pki/kubelet-client.crt",
+                                                .key_path = "/etc/kubernetes/pki/kubelet-client.key",
+                                                .bundle_path = "/etc/kubernetes/pki/ca.crt",
+                                                .mode = 0600,
+                                                .certificate_mode = 0644,
+                                                .key_mode = 0600,
+                                                .server = "https://192.0.2.81:6443",
+                                                .content.subject.common_name = "system:node:w1"};
 
 struct place {
     char *folder;
@@ -92,7 +102,15 @@ static void each_kind_has_its_files(void **state)
     assert_file(place, "/etc/etcd/pki/member.key", 0600, "key\n");
     assert_file(place, "/etc/kubernetes/pki/sa.pub", 0600, "public\n");
     assert_file(place, "/etc/kubernetes/pki/sa.key", 0600, "private\n");
+    assert_int_equal(item_install(place, &referring, "key\n", "certificate\n", false, &f), OK);
+    assert_file(place, "/etc/kubernetes/pki/kubelet-client.crt", 0644, "certificate\n");
+    assert_file(place, "/etc/kubernetes/pki/kubelet-client.key", 0600, "key\n");
     AUTO(bytes) text = {0};
+    AUTO(bytes) names = {0};
+    assert_int_equal(file_read_private(path_inside(place->folder, "root/etc/kubernetes/kubelet.conf"), &names, &f), OK);
+    assert_non_null(strstr(bytes_text(&names), "client-key: \"/etc/kubernetes/pki/kubelet-client.key\"\n"));
+    assert_non_null(strstr(bytes_text(&names), "certificate-authority: \"/etc/kubernetes/pki/ca.crt\"\n"));
+    assert_null(strstr(bytes_text(&names), "-data"));
     assert_int_equal(file_read_private(path_inside(place->folder, "root/etc/kubernetes/admin.conf"), &text, &f), OK);
     assert_non_null(strstr(bytes_text(&text), "current-context: \"kubernetes-admin@lab\"\n"));
     struct stat status;

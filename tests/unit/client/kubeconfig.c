@@ -44,6 +44,7 @@ static void files_are_referred_to(void **state)
                                        .cluster = "kubernetes",
                                        .user = "kubernetes-admin",
                                        .by_file = true,
+                                       .bundle_by_file = true,
                                        .bundle = span_text("/etc/kubernetes/pki/ca.crt"),
                                        .certificate = span_text("/a/tls.crt"),
                                        .key = span_text("/a/tls.key")};
@@ -61,11 +62,11 @@ static void what_is_missing_or_not_printable_is_refused(void **state)
     (void)state;
     const struct span file = span_text("/a");
     const struct kubeconfig cases[] = {
-        {"https://a\n", "kubernetes", "a", false, file, file, file},
-        {"https://a", "", "a", false, file, file, file},
-        {"https://a", "kubernetes", "\x1b", false, file, file, file},
-        {"https://a", "kubernetes", "a", false, {0}, file, file},
-        {"https://a", "kubernetes", "a", true, file, file, span_text("/a\nb")},
+        {"https://a\n", "kubernetes", "a", false, false, file, file, file},
+        {"https://a", "", "a", false, false, file, file, file},
+        {"https://a", "kubernetes", "\x1b", false, false, file, file, file},
+        {"https://a", "kubernetes", "a", false, false, {0}, file, file},
+        {"https://a", "kubernetes", "a", true, true, file, file, span_text("/a\nb")},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         AUTO(bytes) text = {0};

@@ -291,7 +291,73 @@ static void shared_are_the_key_pair_and_what_the_file_says(void **state)
             bool client = strcmp(name, "apiserver-etcd-client") == 0;
             assert_int_equal(catalogue.items[j].shared, strcmp(name, "sa") == 0 || (client && i == 2));
         }
+        const char *names[CATALOGUE_SHARED_MAX];
+        assert_int_equal(catalogue_shared_names(&cluster, names), i == 2 ? 2 : 1);
+        assert_true(catalogue_shares(&cluster, "sa"));
+        assert_false(catalogue_shares_certificate(&cluster, "sa"));
+        assert_int_equal(catalogue_shares(&cluster, "apiserver-etcd-client"), i == 2);
+        assert_int_equal(catalogue_shares_certificate(&cluster, "apiserver-etcd-client"), i == 2);
+        assert_false(catalogue_shares(&cluster, "apiserver"));
+        assert_false(catalogue_shares(&cluster, ""));
     }
+}
+
+static void shared_keys_are_of_the_kind_that_the_catalogue_has(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *version, *keys;
+        enum key_algorithm pair, client;
+    } cases[] = {
+        {"1.31", "", KEY_ECDSA_P256, KEY_ECDSA_P256},
+        {"1.20", "", KEY_RSA_2048, KEY_ECDSA_P256}, /* whose kubeadm takes no other pair */
+        {"1.20", ", apiserverClient: shared}\nkeys: {certificates: rsa-3072", KEY_RSA_3072, KEY_RSA_3072},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(cluster) cluster = {0};
+        AUTO(catalogue) catalogue = {0};
+        char text[2048], etcd[128];
+        snprintf(etcd, sizeof etcd, "external%s", cases[i].keys[0] ? cases[i].keys : ", apiserverClient: shared");
+        text_edit(external, "1.31", cases[i].version, text, sizeof text);
+        catalogue_of(text, "external", etcd, &cluster, &catalogue);
+        assert_int_equal(catalogue_shared_algorithm(&cluster, &profiles, "sa"), cases[i].pair);
+        assert_int_equal(catalogue_shared_algorithm(&cluster, &profiles, "apiserver-etcd-client"), cases[i].client);
+        assert_int_equal(catalogue_shared_algorithm(&cluster, &profiles, "apiserver"), KEY_NONE);
+        assert_int_equal(item_find(&catalogue, "m1", "sa")->algorithm, cases[i].pair);
+    }
+}
+
+static void kubeconfigs_refer_to_files_where_the_file_says_so(void **state)
+{
+    (void)state;
+    static const char *const by_file[] = {"kubelet", "controller-manager", "scheduler"};
+    for (int files = 0; files < 2; files++) {
+        AUTO(cluster) cluster = {0};
+        AUTO(catalogue) catalogue = {0};
+        catalogue_of(external, "networking: {}", files ? "kubeconfigs: files" : "kubeconfigs: embedded", &cluster,
+                     &catalogue);
+        for (size_t i = 0; i < ARRAY_SIZE(by_file); i++) {
+            const struct catalogue_item *item = item_find(&catalogue, "m1", by_file[i]);
+            char path[128];
+            snprintf(path, sizeof path, "/etc/kubernetes/pki/%s-client.crt", by_file[i]);
+            assert_int_equal(item->certificate_path != NULL, files);
+            assert_int_equal(item->key_path != NULL, files);
+            if (files) {
+                assert_string_equal(item->certificate_path, path);
+                assert_string_equal(item->bundle_path, item_find(&catalogue, "m1", "kubernetes")->path);
+                assert_int_equal(item->key_mode, 0600);
+                assert_int_equal(item->certificate_mode, 0644);
+            }
+        }
+        AUTO(cluster) old = {0};
+        AUTO(catalogue) old_catalogue = {0};
+        catalogue_of(external, "\"1.31\"", files ? "\"1.25\"\nkubeconfigs: files" : "\"1.25\"", &old, &old_catalogue);
+        assert_int_equal(item_find(&old_catalogue, "w1", "kubelet")->certificate_path != NULL, files);
+        assert_null(item_find(&old_catalogue, "w1", "kubelet")->bundle_path);
+        assert_null(item_find(&catalogue, "m1", "admin")->key_path);
+        assert_null(item_find(&catalogue, "m1", "super-admin")->certificate_path);
+    }
+    assert_true(catalogue_path_taken("/etc/kubernetes/pki/kubelet-client.key", PATH_CLIENT_KEY));
 }
 
 /* What `paths` names lies there, and the rest where it always does. */
@@ -397,6 +463,8 @@ int main(void)
         cmocka_unit_test(files_lie_where_kubeadm_looks),
         cmocka_unit_test(kubeconfigs_without_an_endpoint_name_a_control_plane),
         cmocka_unit_test(shared_are_the_key_pair_and_what_the_file_says),
+        cmocka_unit_test(shared_keys_are_of_the_kind_that_the_catalogue_has),
+        cmocka_unit_test(kubeconfigs_refer_to_files_where_the_file_says_so),
         cmocka_unit_test(paths_are_those_of_the_file),
         cmocka_unit_test(keys_are_of_the_kind_that_the_file_says),
         cmocka_unit_test(expected_is_what_is_listed),

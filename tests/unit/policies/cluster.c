@@ -43,6 +43,7 @@ static void right_cluster_is_read(void **state)
     assert_int_equal(cluster.etcd_topology, ETCD_EXTERNAL);
     assert_int_equal(cluster.etcd_certificates, ETCD_MEMBER);
     assert_false(cluster.etcd_client_shared);
+    assert_false(cluster.kubeconfig_files);
     assert_false(cluster.has_recovery);
     assert_true(alternative_names_empty(&cluster.apiserver_names));
     assert_ptr_equal(cluster_first_control_plane(&cluster), &cluster.nodes[3]);
@@ -79,6 +80,7 @@ static void choices_are_read(void **state)
               "etcd: {topology: external, certificates: separate, apiserverClient: shared}\n"
               "apiServer: {certSANs: [api.example.com, \"2001:db8::7\", etcdone, 192.0.2.7]}\n"
               "users: {groups: [manager, \"team:night shift\"]}\n"
+              "kubeconfigs: files\n"
               "keys: {authorities: rsa-4096, certificates: ecdsa-p384}\nlifetimes: {authorities: 365d}\n"
               "recovery: {publicKey: " RECOVERY_KEY "}\n",
               text, sizeof text);
@@ -87,6 +89,7 @@ static void choices_are_read(void **state)
     assert_int_equal(cluster.kubernetes_patch, 12);
     assert_int_equal(cluster.etcd_certificates, ETCD_SEPARATE);
     assert_true(cluster.etcd_client_shared);
+    assert_true(cluster.kubeconfig_files);
     assert_int_equal(cluster.apiserver_names.dns_count, 2);
     assert_string_equal(cluster.apiserver_names.dns[1], "etcdone");
     assert_int_equal(cluster.apiserver_names.addresses_count, 2);
@@ -200,6 +203,7 @@ static const struct wrong {
     {"networking: {", "recovery: {key: x}\nnetworking: {", "c.yaml:6:12", "unknown key"},
     {"networking: {", "networking: {dnsDomain: " LABELS_231 ", ", "c.yaml:6:25", "longer than 253"},
     {"topology: external", "topology: external, apiserverClient: own", "c.yaml:7:45", "perControlPlane, shared"},
+    {"networking: {", "kubeconfigs: both\nnetworking: {", "c.yaml:6:14", "embedded, files"},
     {"name: mastertwo", "name: " LETTERS_53, "c.yaml:16:12", "at most 52"},
     {"10.96.0.0/12", "10.96.0.0/33", "c.yaml:6:29", "CIDR"},
     {"10.96.0.0/12", "10.96.0.0", "c.yaml:6:29", "CIDR"},

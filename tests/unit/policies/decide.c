@@ -111,6 +111,39 @@ static void foreign_names_are_refused(void **state)
     }
 }
 
+/* One certificate for all control planes: of the custodian, for the key that it claimed. */
+static void shared_certificates_are_the_custodians(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const struct {
+        const char *custodian;
+        bool other_key;
+        const char *pointer, *says;
+    } cases[] = {
+        {NULL, true, NULL, NULL},
+        {"masterone", false, NULL, NULL},
+        {"masterone", true, "/csr/publicKey", "\"masterone\" claimed another key"},
+        {"mastertwo", false, "/node", "\"mastertwo\" is its custodian"},
+        {"mastertwo", true, "/node", "\"mastertwo\" is its custodian"},
+        {"", true, "/node", "none has claimed its key yet"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(question) question = question_make(fixture);
+        AUTO(decision) decision = {0};
+        struct fault f = {0};
+        question.profile = "apiserver-etcd-client";
+        question.caller.kind = i % 2 ? REQUESTER_NODE : REQUESTER_TOKEN;
+        question.subject.node = "masterone";
+        strcpy(question.caller.node, "masterone");
+        question.subject.custodian = cases[i].custodian;
+        question.subject.key_unclaimed = cases[i].other_key;
+        if (cases[i].pointer)
+            denied(fixture, &question, cases[i].pointer, cases[i].says);
+        else
+            assert_ok(ask(fixture, &question, &decision, &f), &f);
+    }
+}
+
 static void foreign_subjects_are_refused(void **state)
 {
     const struct fixture *fixture = *state;
@@ -550,6 +583,7 @@ int main(void)
         cmocka_unit_test(key_encipherment_is_for_rsa_servers),
         cmocka_unit_test(equal_requests_are_granted),
         cmocka_unit_test(foreign_names_are_refused),
+        cmocka_unit_test(shared_certificates_are_the_custodians),
         cmocka_unit_test(foreign_subjects_are_refused),
         cmocka_unit_test(foreign_usages_are_refused),
         cmocka_unit_test(keys_of_others_are_refused),

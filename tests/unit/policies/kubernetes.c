@@ -42,6 +42,7 @@ static void facts_are_those_of_the_version(void **state)
         if (cases[i].super_admin)
             assert_string_equal(facts->super_admin_organization, cases[i].super_admin);
         assert_int_equal(facts->service_accounts_ecdsa, cases[i].minor >= 26);
+        assert_int_equal(facts->kubeconfig_ca_file, cases[i].minor >= 26);
         assert_string_equal(facts->kubeadm_api + strlen("kubeadm.k8s.io/"), cases[i].api);
     }
 }

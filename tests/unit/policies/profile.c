@@ -20,8 +20,8 @@ static const struct expected {
     enum organization_source organizations_from;
     const char *prefix, *organization;
 } shipped[] = {
-    {"apiserver-etcd-client", "etcd-ca", "kube-apiserver-etcd-client", 0, NODE_ASKS, ROLE_CONTROL_PLANE, 0, CLIENT, 0,
-     0, "", NULL},
+    {"apiserver-etcd-client", "etcd-ca", "kube-apiserver-etcd-client", 0, NODE_ASKS | REQUESTER_NODE,
+     ROLE_CONTROL_PLANE, 0, CLIENT, 0, 0, "", NULL},
     {"etcd-healthcheck-client", "etcd-ca", "kube-etcd-healthcheck-client", 0, NODE_ASKS, ROLE_ETCD, 0, CLIENT, 0, 0, "",
      NULL},
     {"etcd-member", "etcd-ca", "", COMMON_NAME_NODE, NODE_ASKS, ROLE_ETCD, OF_NODE, SERVER | CLIENT, 3, 0, "", NULL},
