@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "ca/renewal.h"
+#include "ca/shared_key.h"
+#include "policies/catalogue.h"
 
 /* A token's row changes when the same node fetches another profile meanwhile, a lineage when it is renewed, and
  * inventories change: read them again, this often at most. */
@@ -90,6 +92,21 @@ static enum err successor_judge(struct ca *ca, const struct issue_request *reque
     return renewal_judge(ca, &place, request->replaces, csr->public_key.spki_sha256, now, ret_renewal, f);
 }
 
+/* The cluster's control planes may share one certificate of this profile: of whom, and of which key?
+ *   claim  what the subject then borrows */
+static enum err shared_find(struct ca *ca, const struct profile *profile, const struct request *csr,
+                            struct shared_claim *claim, struct issue_result *result,
+                            struct subject_of_decision *subject, struct fault *f)
+{
+    if (!subject->cluster || !catalogue_shares_certificate(subject->cluster, profile->name))
+        return OK;
+    result->sharing = true;
+    TRY(shared_claim_get(ca, subject->cluster, profile->name, claim, f));
+    subject->custodian = claim->custodian;
+    subject->key_unclaimed = memcmp(claim->spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE) != 0;
+    return OK;
+}
+
 /* By the inventory that is the present one now. */
 static enum err request_decide(struct ca *ca, const struct issue_request *request, const struct request *csr,
                                const char *key_owner, struct issue_result *result, struct fault *f)
@@ -97,13 +114,16 @@ static enum err request_decide(struct ca *ca, const struct issue_request *reques
     const struct profile *profile = NULL;
     struct subject_of_decision subject = {0};
     struct renewal renewal;
+    struct shared_claim claim = {0};
+    result->sharing = false;
     cluster_release(&result->cluster);
     result->cluster = NULL;
     decision_cleanup(&result->decision);
     result->decision = (struct decision){0};
     TRY(subject_find(ca, request, &profile, &result->authority, &result->cluster, &subject, f));
     subject.key_owner = key_owner;
-    if (request->caller.kind == REQUESTER_NODE) /* its reasons beside those of the decision */
+    TRY(shared_find(ca, profile, csr, &claim, result, &subject, f));
+    if (request->caller.kind == REQUESTER_NODE && !result->sharing) /* its reasons beside those of the decision */
         TRY(successor_judge(ca, request, csr, result->now.now, &renewal, f));
     return decide(profile, &request->caller, &subject, csr, result->now.now, &result->decision, f);
 }
@@ -149,6 +169,19 @@ static enum err token_use_add(struct change *change, struct token_record *token,
     change_expect(change, &expected, revision);
     change_put(change, &key, &row);
     return OK;
+}
+
+/* ---- certificates that control planes share ---- */
+
+/* OK and result filled when the claimed key has its certificate; ERR_ABSENT when not yet. */
+static enum err shared_use_find(struct ca *ca, const struct request *csr, struct issue_result *result, struct fault *f)
+{
+    struct shared_claim claim;
+    TRY(shared_claim_get(ca, result->cluster, result->decision.profile->name, &claim, f));
+    if (!claim.certified || memcmp(claim.spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE) != 0)
+        return fault_set(f, CODE_NOT_FOUND, "not issued yet");
+    result->stored_before = true;
+    return certificate_get(ca, claim.serial, &result->record, f);
 }
 
 /* ---- record, draft, event ---- */
@@ -263,9 +296,32 @@ static enum err issue_to_node(struct ca *ca, const struct issue_request *request
     return ledger_commit(ca->ledger, &change, f);
 }
 
+/* Of a key that control planes share: whoever asks, it has one certificate, and the place is the whole cluster's. */
+static enum err issue_shared(struct ca *ca, const struct issue_request *request, const struct request *csr,
+                             struct issue_result *result, struct fault *f)
+{
+    AUTO(change) change = {0};
+    struct lineage_record lineage;
+    uint64_t revision = 0;
+    enum err err = shared_use_find(ca, csr, result, f);
+    if (err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    TRY(change_prepare(ca, request, csr, result, &change, f));
+    TRY(shared_key_certify(ca, result->cluster, &result->record, &change, f));
+    const struct place place = {result->record.cluster, "", result->record.profile};
+    TRY(lineage_row(ca, &place, &lineage, &revision, f));
+    lineage_advance(&lineage, result->record.serial);
+    lineage_put(&lineage, revision, &change);
+    idempotency_attach(request->idempotency, result, &change);
+    return ledger_commit(ca->ledger, &change, f);
+}
+
 static enum err issue_once(struct ca *ca, const struct issue_request *request, const struct request *csr,
                            struct issue_result *result, struct fault *f)
 {
+    if (result->sharing)
+        return issue_shared(ca, request, csr, result, f);
     if (request->caller.kind == REQUESTER_TOKEN)
         return issue_to_token(ca, request, csr, result, f);
     if (request->caller.kind == REQUESTER_NODE)

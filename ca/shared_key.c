@@ -29,7 +29,8 @@ static void event_start(struct bytes *event, const char *name, const struct shar
     caller_text(caller->caller, actor, sizeof actor);
     event_begin(event, name, actor);
     member_string(event, "cluster", caller->cluster->name);
-    member_hex(event, "identity_serial", SPAN_OF(caller->serial));
+    if (caller->caller->kind == REQUESTER_NODE)
+        member_hex(event, "identity_serial", SPAN_OF(caller->serial));
 }
 
 /* ---- sealing keys ---- */
@@ -214,7 +215,7 @@ bool shared_key_held(const struct shared_key *key, const struct cluster *cluster
 
 struct step {
     struct ca *ca;
-    const struct shared_caller *caller;
+    const struct shared_caller *caller; /* a control plane; of a reset an admin */
     struct sealing_keys keys;
     struct shared_key key;
     bool changed;
@@ -276,15 +277,20 @@ static enum err step_once(struct step *step, step_take *take, struct fault *f)
 }
 
 /* A step that refuses has no event: that is a conflict of its own, and not worth another attempt. */
-static enum err step_run(struct step *step, step_take *take, struct fault *f)
+static enum err step_repeat(struct step *step, step_take *take, struct fault *f)
 {
-    TRY(shared_caller_check(step->ca, step->caller, "shared key", f));
     for (int attempt = 1;; attempt++) {
         enum err err = step_once(step, take, f);
         if (err != ERR_CONFLICT || !step->changed || attempt == ATTEMPTS_MAX)
             return err;
         fault_clear(f);
     }
+}
+
+static enum err step_run(struct step *step, step_take *take, struct fault *f)
+{
+    TRY(shared_caller_check(step->ca, step->caller, "shared key", f));
+    return step_repeat(step, take, f);
 }
 
 static enum err step_new(struct ca *ca, const struct shared_caller *caller, const char *name, uint32_t generation,
@@ -303,10 +309,21 @@ static enum err step_new(struct ca *ca, const struct shared_caller *caller, cons
 
 static enum err generation_check(const struct step *step, struct fault *f)
 {
-    if (step->key.generation == step->generation && step->generation > 0)
+    if (step->key.generation == step->generation)
         return OK;
     return fault_set(f, CODE_CONFLICT, "the generation of key \"%s\" is %u, not %u", step->name, step->key.generation,
                      step->generation);
+}
+
+/* What is sealed or held is a key that somebody claimed, with its certificate if it is one that has such. */
+static enum err made_check(const struct step *step, struct fault *f)
+{
+    TRY(generation_check(step, f));
+    if (!step->key.custodian[0])
+        return fault_set(f, CODE_CONFLICT, "nobody has claimed key \"%s\"", step->name);
+    if (catalogue_shares_certificate(step->caller->cluster, step->name) && !step->key.certified)
+        return fault_set(f, CODE_CONFLICT, "key \"%s\" has no certificate yet", step->name);
+    return OK;
 }
 
 /* ---- claim ---- */
@@ -315,18 +332,29 @@ bool shared_key_claimable(const struct shared_key *key, const struct cluster *cl
                           const char *node, int64_t now)
 {
     bool young = now < key->claimed_at + SHARED_CLAIM_SECONDS && strcmp(key->custodian, node) != 0;
-    return key->generation == 0 || (!young && !shared_key_held(key, cluster, keys));
+    return !key->custodian[0] || (!young && !shared_key_held(key, cluster, keys));
 }
 
-static enum err claim_check(const struct step *step, int64_t now, struct fault *f)
+bool shared_key_renewable(struct shared_key *key, const struct cluster *cluster, const struct sealing_keys *keys,
+                          const char *node)
 {
-    const struct shared_key *key = &step->key;
-    if (key->generation != step->generation)
-        return fault_set(f, CODE_CONFLICT, "the generation of key \"%s\" is %u, not %u", step->name, key->generation,
-                         step->generation);
-    if (shared_key_claimable(key, step->caller->cluster, &step->keys, step->caller->caller->node, now))
+    const struct shared_receiver *own = shared_key_receiver(key, node);
+    return catalogue_shares_certificate(cluster, key->name) && own && own->holds &&
+           shared_receiver_current(own, cluster, keys);
+}
+
+static enum err claim_check(struct step *step, int64_t now, struct fault *f)
+{
+    struct shared_key *key = &step->key;
+    const struct cluster *cluster = step->caller->cluster;
+    const char *node = step->caller->caller->node;
+    TRY(generation_check(step, f));
+    bool renewable = shared_key_renewable(key, cluster, &step->keys, node);
+    if ((renewable || !key->custodian[0]) && span_equal(bytes_span(&key->spki), step->spki))
+        return fault_set(f, CODE_CONFLICT, "that is generation %u of key \"%s\" already", key->generation, step->name);
+    if (renewable || shared_key_claimable(key, cluster, &step->keys, node, now))
         return OK;
-    if (shared_key_held(key, step->caller->cluster, &step->keys))
+    if (shared_key_held(key, cluster, &step->keys))
         return fault_set(f, CODE_CONFLICT, "key \"%s\" is held already: it is not made again", step->name);
     return fault_set(f, CODE_CONFLICT, "\"%s\" claimed key \"%s\" a moment ago", key->custodian, step->name);
 }
@@ -348,10 +376,11 @@ static enum err claim_take(struct step *step, struct fault *f)
     snprintf(made.custodian, sizeof made.custodian, "%s", node);
     TRY(bytes_copy(step->spki, &made.spki, f));
     char before[sizeof key->custodian];
+    bool renewed = shared_key_renewable(key, step->caller->cluster, &step->keys, node);
     memcpy(before, key->custodian, sizeof before);
     shared_key_cleanup(key);
     *key = made;
-    step_event(step, before[0] ? "shared_key.taken_over" : "shared_key.claimed");
+    step_event(step, renewed ? "shared_key.renewed" : before[0] ? "shared_key.taken_over" : "shared_key.claimed");
     if (before[0])
         member_string(&step->change.event, "custodian_before", before);
     return OK;
@@ -403,7 +432,7 @@ static bool caller_has_key(struct step *step)
 
 static enum err seal_take(struct step *step, struct fault *f)
 {
-    TRY(generation_check(step, f));
+    TRY(made_check(step, f));
     if (!caller_has_key(step))
         return fault_set(f, CODE_CONFLICT, "\"%s\" does not hold key \"%s\"", step->caller->caller->node, step->name);
     for (size_t i = 0; i < step->envelopes_count; i++)
@@ -432,7 +461,7 @@ enum err shared_key_seal(struct ca *ca, const struct shared_caller *caller, cons
 
 static enum err acknowledge_take(struct step *step, struct fault *f)
 {
-    TRY(generation_check(step, f));
+    TRY(made_check(step, f));
     const char *node = step->caller->caller->node;
     const uint8_t *sealing_key = sealing_key_of(node, step->caller->cluster, &step->keys);
     struct shared_receiver *own = shared_key_receiver(&step->key, node);
@@ -463,4 +492,37 @@ enum err shared_key_acknowledge(struct ca *ca, const struct shared_caller *calle
     CLEANUP(step_free) struct step *step = NULL;
     TRY(step_new(ca, caller, name, generation, &step, f));
     return step_run(step, acknowledge_take, f);
+}
+
+/* ---- reset ---- */
+
+/* The public key stays: it is not claimed again. */
+static enum err reset_take(struct step *step, struct fault *f)
+{
+    struct shared_key *key = &step->key;
+    TRY(generation_check(step, f));
+    if (key->generation == 0)
+        return fault_set(f, CODE_CONFLICT, "nobody has claimed key \"%s\"", step->name);
+    if (!key->custodian[0])
+        return OK;
+    for (size_t i = 0; i < key->receivers_count; i++) {
+        bytes_free(&key->receivers[i].sealed);
+        bytes_free(&key->receivers[i].signature);
+    }
+    key->receivers_count = 0;
+    key->certified = false;
+    memset(key->serial, 0, sizeof key->serial);
+    step_event(step, "shared_key.reset");
+    member_string(&step->change.event, "custodian_before", key->custodian);
+    key->custodian[0] = '\0';
+    return OK;
+}
+
+enum err shared_key_reset(struct ca *ca, const struct caller *admin, const struct cluster *cluster, const char *name,
+                          uint32_t generation, struct fault *f)
+{
+    CLEANUP(step_free) struct step *step = NULL;
+    const struct shared_caller caller = {.caller = admin, .cluster = cluster};
+    TRY(step_new(ca, &caller, name, generation, &step, f));
+    return step_repeat(step, reset_take, f);
 }

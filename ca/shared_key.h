@@ -8,6 +8,12 @@
  * A key begins with a claim. Its claimant is the custodian, who seals the key for the others and then says that it
  * holds it. Until somebody does, another control plane may take the claim over, CLAIM_SECONDS after it was made:
  * a custodian who died in between holds up nobody. From then on the key stays; who holds it can seal it for more.
+ *
+ * With "apiserver-etcd-client" goes one certificate, which issue() gives to the custodian for the key that it claimed:
+ * before there is one, nobody seals the key or holds it. To renew it a holder claims the next generation, with a new
+ * key. "sa" has no certificate, and its generation stays: every token of a service account is signed with it. Only an
+ * admin can let a key that is lost or known to others be made anew, by a reset.
+ *
  * What a node holds it holds under the sealing key that it publishes: with another one it begins anew, and no envelope
  * for the old one counts.
  *
@@ -55,10 +61,12 @@ struct shared_receiver {
 struct shared_key {
     char cluster[CLUSTER_NAME_MAX + 1];
     char name[SHARED_NAME_MAX + 1];
-    uint32_t generation; /* 0: not claimed yet */
-    char custodian[DNS_NAME_MAX + 1];
-    struct bytes spki; /* DER */
+    uint32_t generation;              /* 0: not claimed yet */
+    char custodian[DNS_NAME_MAX + 1]; /* empty after a reset, until it is claimed again */
+    struct bytes spki;                /* DER */
     int64_t claimed_at;
+    bool certified;
+    uint8_t serial[SERIAL_SIZE]; /* of its certificate, when certified */
     struct shared_receiver receivers[SHARED_RECEIVERS_MAX];
     size_t receivers_count;
 };
@@ -116,9 +124,13 @@ bool shared_key_held(const struct shared_key *key, const struct cluster *cluster
 bool shared_key_claimable(const struct shared_key *key, const struct cluster *cluster, const struct sealing_keys *keys,
                           const char *node, int64_t now);
 
+/* Whether the caller holds a key with a certificate, which it may then renew. */
+bool shared_key_renewable(struct shared_key *key, const struct cluster *cluster, const struct sealing_keys *keys,
+                          const char *node);
+
 /* Makes a key of generation expected + 1 whose custodian is the caller. The custodian's own claim again changes
- * nothing. ERR_CONFLICT  the generation is another one; somebody holds the key; the claim is too young to be taken
- * over. */
+ * nothing. ERR_CONFLICT  the generation is another one; somebody holds the key, and the caller cannot renew it; it is
+ * renewed with the same key; the claim is too young to be taken over. */
 MUST_USE enum err shared_key_claim(struct ca *ca, const struct shared_caller *caller, const char *name,
                                    uint32_t expected, struct span spki, struct fault *f);
 
@@ -138,5 +150,27 @@ MUST_USE enum err shared_key_seal(struct ca *ca, const struct shared_caller *cal
  * published a sealing key. */
 MUST_USE enum err shared_key_acknowledge(struct ca *ca, const struct shared_caller *caller, const char *name,
                                          uint32_t generation, struct fault *f);
+
+/* An admin's way out of a key that is lost: nobody is its custodian or holds it any more, and the next control plane
+ * that asks claims the next generation. ERR_CONFLICT  the generation is another one, or 0. */
+MUST_USE enum err shared_key_reset(struct ca *ca, const struct caller *admin, const struct cluster *cluster,
+                                   const char *name, uint32_t generation, struct fault *f);
+
+/* ---- the certificate of one, for issue() ---- */
+
+/* Who may have the certificate, and for which key. */
+struct shared_claim {
+    char custodian[DNS_NAME_MAX + 1]; /* "": nobody */
+    uint8_t spki_sha256[SHA256_SIZE];
+    bool certified;
+    uint8_t serial[SERIAL_SIZE];
+};
+MUST_USE enum err shared_claim_get(struct ca *ca, const struct cluster *cluster, const char *name,
+                                   struct shared_claim *ret_claim, struct fault *f);
+
+/* The change makes this the certificate of the key, if its row is still what it was. ERR_CONFLICT (CODE_KEY_CONFLICT)
+ * when the key is not the claimed one any more. */
+MUST_USE enum err shared_key_certify(struct ca *ca, const struct cluster *cluster,
+                                     const struct certificate_record *record, struct change *change, struct fault *f);
 
 #endif

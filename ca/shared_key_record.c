@@ -1,7 +1,8 @@
 /* shared_key_record.c: the rows of shared keys. */
 #include "ca/shared_key.h"
 
-enum { SEALING_KEY_VERSION = 1, SHARED_KEY_VERSION = 1 };
+/* Of a shared key's row, 2 has the serial of its certificate besides. */
+enum { SEALING_KEY_VERSION = 1, SHARED_KEY_VERSION = 1, SHARED_KEY_CERTIFIED_VERSION = 2 };
 
 static void key_of(char letter, const char *cluster, const char *name, struct bytes *out)
 {
@@ -70,13 +71,15 @@ static void receiver_pack(const struct shared_receiver *receiver, struct bytes *
 
 void shared_key_pack(const struct shared_key *key, struct bytes *out)
 {
-    pack_u8(out, SHARED_KEY_VERSION);
+    pack_u8(out, key->certified ? SHARED_KEY_CERTIFIED_VERSION : SHARED_KEY_VERSION);
     pack_text(out, key->cluster);
     pack_text(out, key->name);
     pack_u32(out, key->generation);
     pack_text(out, key->custodian);
     pack_span(out, bytes_span(&key->spki));
     pack_i64(out, key->claimed_at);
+    if (key->certified)
+        pack_fixed(out, SPAN_OF(key->serial));
     pack_u8(out, (uint8_t)key->receivers_count);
     for (size_t i = 0; i < key->receivers_count; i++)
         receiver_pack(&key->receivers[i], out);
@@ -107,7 +110,8 @@ static enum err receiver_unpack(struct unpack *in, struct shared_receiver *recei
 enum err shared_key_unpack(struct span row, struct shared_key *ret_key, struct fault *f)
 {
     struct unpack in;
-    TRY(row_begin(row, SHARED_KEY_VERSION, "a shared key's row", &in, f));
+    bool certified = row.size > 0 && row.data[0] == SHARED_KEY_CERTIFIED_VERSION;
+    TRY(row_begin(row, certified ? SHARED_KEY_CERTIFIED_VERSION : SHARED_KEY_VERSION, "a shared key's row", &in, f));
     AUTO(shared_key) key = {0};
     unpack_text(&in, key.cluster, sizeof key.cluster);
     unpack_text(&in, key.name, sizeof key.name);
@@ -115,6 +119,9 @@ enum err shared_key_unpack(struct span row, struct shared_key *ret_key, struct f
     unpack_text(&in, key.custodian, sizeof key.custodian);
     TRY(bytes_copy(unpack_span(&in), &key.spki, f));
     key.claimed_at = unpack_i64(&in);
+    key.certified = certified;
+    if (certified)
+        unpack_fixed(&in, key.serial, sizeof key.serial);
     size_t count = unpack_u8(&in);
     if (count > SHARED_RECEIVERS_MAX)
         return fault_set(f, CODE_DAMAGED, "a shared key's row lists %zu receivers", count);

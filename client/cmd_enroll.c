@@ -62,10 +62,10 @@ static enum err enroll_shared_keys(const struct arguments *arguments, const stru
     AUTO(bytes) sets = {0};
     TRY(sets_place(arguments, &sets, &root, f));
     const struct shared_keys keys = {bytes_text(&sets), enrolment->folder, root,
+                                     arguments->values[OPTION_FORCE] != NULL,
                                      option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
-    for (size_t i = 0; i < enrolment->shared_count; i++)
-        TRY(shared_keys_complete(&keys, enrolment->shared[i], f));
-    return OK;
+    return enrolment->shared_count > 0 ? shared_keys_complete(&keys, enrolment->shared, enrolment->shared_count, f)
+                                       : OK;
 }
 
 enum err enroll(const struct arguments *arguments, struct fault *f)

@@ -50,6 +50,7 @@ enum option_name {
     OPTION_TTL,
     OPTION_USER,
     OPTION_WAIT,
+    OPTION_YES,
     OPTION_COUNT
 };
 

@@ -8,7 +8,7 @@
 
 static const char *const authority_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", "service-ca", NULL};
 static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
-static const char *const shared_key_words[] = {"sa", NULL};
+static const char *const shared_key_words[] = {"sa", "apiserver-etcd-client", NULL};
 static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
 
 const struct option_row option_rows[OPTION_COUNT] = {
@@ -123,9 +123,12 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .argument = "NAME",
                      .help = "the name of the user; of the kubeconfig [kubernetes-admin]"},
     [OPTION_WAIT] = {.name = "wait", .help = "show how it goes on until all is done"},
+    [OPTION_YES] = {.name = "yes", .help = "do not ask"},
 };
 
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
+#define HERE_OPTIONS                                                                                                   \
+    (OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE) | OPTION_BIT(TIMEOUT)) /* of an enrolled node */
 
 const struct command commands[] = {
     {"cluster create", "", 0, 0, READ_OPTIONS | OPTION_BIT(FILE), OPTION_BIT(FILE), "make a cluster and its CAs",
@@ -238,10 +241,13 @@ const struct command commands[] = {
      "Without --profile: all that the node's roles need. Run again it completes what was interrupted,\n"
      "leaves alone what is complete, and says when the cluster's CA is another one now, for which a new\n"
      "token is needed. It also writes a context beside the sets, for later commands on this node.\n\n"
-     "A control plane gets the service accounts' key, too, which is the same on all of them (where one is\n"
-     "in use already, that one): see `ensign help shared-key sync`.\n\n"
+     "A control plane gets what is the same on all of them, too: the service accounts' key (where one is\n"
+     "in use already, that one) and, with etcd.apiserverClient: shared in the cluster file, the API\n"
+     "servers' certificate for etcd. When no other has sealed them for this node within --timeout, the exit\n"
+     "code is 7 and all else is there: see `ensign help shared-key sync`.\n\n"
      "  ensign enroll --server https://ca:8443 --token-file etcdone.token\n"
      "  ensign enroll --server https://ca:8443 --token-file - --root /mnt/image\n"
+     "  ensign enroll --server https://ca:8443 --token-file cptwo.token --timeout 10m\n"
      "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out sets\n",
      enroll},
     {"certificate list", "", 0, 0,
@@ -330,18 +336,34 @@ const struct command commands[] = {
      "  kubectl create clusterrolebinding managers --clusterrole=view --group=manager\n"
      "  kubectl --kubeconfig jane.kubeconfig get pods\n",
      user_create},
-    {"shared-key sync", "", 0, 0, OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(TIMEOUT), 0,
-     "take, make or hand on the keys that control planes share",
+    {"shared-key sync", "", 0, 0, HERE_OPTIONS, 0, "take, make or hand on the keys that control planes share",
      "On a control plane that is enrolled. The first one makes the key; whoever has it seals it for the\n"
      "others; the service passes on what it cannot open. When nobody has sealed it for this node within\n"
      "--timeout the exit code is 7, and the message says where to run this command. The key is then\n"
      "kept in /etc/ensign/node/shared and put where kubeadm looks; with --root DIR both below DIR. With\n"
-     "--out DIR it is kept in DIR/shared, and unless --root is given only there.\n\n"
+     "--out DIR it is kept in DIR/shared, and unless --root is given only there. A file that is not from\n"
+     "ensign is left alone; --force replaces it.\n\n"
      "  ensign shared-key sync\n"
      "  ensign shared-key sync --timeout 5m\n",
      shared_key_sync},
     {"shared-key show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NAME), OPTION_BIT(CLUSTER),
-     "show who has a key that control planes share", "  ensign shared-key show --cluster vagrant\n", shared_key_show},
+     "show who has a key that control planes share",
+     "  ensign shared-key show --cluster vagrant\n"
+     "  ensign shared-key show --cluster vagrant --name apiserver-etcd-client -o wide\n",
+     shared_key_show},
+    {"shared-key renew", "NAME", 1, 1, HERE_OPTIONS, 0, "renew a certificate that control planes share",
+     "On a control plane that has it: with a new key, which is sealed for the others; they take it by\n"
+     "`ensign shared-key sync`. Until then they use what they have.\n\n"
+     "  ensign shared-key renew apiserver-etcd-client\n",
+     shared_key_renew},
+    {"shared-key reset", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(YES), OPTION_BIT(CLUSTER),
+     "have a key that is lost made anew",
+     "For a key that no control plane has any more, or that somebody has who should not: the next control\n"
+     "plane that asks makes another one. After that of sa, every token of a service account is refused.\n"
+     "Try `ensign recovery open` first. Only an admin of the service may do it; says what it means and\n"
+     "asks for the name, unless --yes is given.\n\n"
+     "  ensign shared-key reset sa --cluster vagrant\n",
+     shared_key_reset},
     {"recovery keygen", "FILE", 1, 1, 0, 0, "make the key that opens what control planes share",
      "Writes the private key to FILE, which is then kept offline, and prints the public key for the\n"
      "cluster file: recovery: {publicKey: …}.\n\n"

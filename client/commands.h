@@ -23,7 +23,7 @@ command_run ca_show, ca_bundle, ca_import, ca_reissue;
 command_run identity_create;
 command_run audit_verify, audit_checkpoint;
 command_run user_create;
-command_run shared_key_sync, shared_key_show;
+command_run shared_key_sync, shared_key_show, shared_key_renew, shared_key_reset;
 command_run recovery_keygen, recovery_open;
 command_run whoami;
 command_run completion_run, help_run, version_run;

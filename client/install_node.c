@@ -32,7 +32,7 @@ static bool authority_chosen(const struct enrolment *enrolment, const char *auth
     return false;
 }
 
-/* The node's own identity is used from its set. */
+/* The node's own identity is used from its set; what control planes share comes by client/shared_keys.h. */
 static bool item_installed(const struct install_node *node, const struct catalogue_item *item)
 {
     if (strcmp(item->node->name, node->enrolment->node) != 0 || item->shared ||
@@ -124,19 +124,6 @@ enum err install_node_check(const struct install_node *node, struct fault *f)
     return install_check(&install, node->force, f);
 }
 
-/* Key pairs come after this: see client/shared_keys.h. */
-static void shared_say(const struct install_node *node)
-{
-    for (size_t i = 0; i < node->catalogue.count; i++) {
-        const struct catalogue_item *item = &node->catalogue.items[i];
-        if (node->whole && item->shared && item->profile && strcmp(item->node->name, node->enrolment->node) == 0)
-            message("%s: not installed yet: ensign cannot share it between control planes; put the set of one of them "
-                    "on all, "
-                    "or have etcd.apiserverClient: perControlPlane in the cluster file",
-                    item->name);
-    }
-}
-
 enum err install_node_write(const struct install_node *node, struct fault *f)
 {
     AUTO(install) install = {.root = node->root, .sets = node->enrolment->folder};
@@ -146,7 +133,5 @@ enum err install_node_write(const struct install_node *node, struct fault *f)
             return fault_set(f, CODE_NOT_FOUND, "there is nothing to put into \"%s\": the service does not list it",
                              install.files[i].path);
     TRY(install_check(&install, node->force, f));
-    TRY(install_write(&install, f));
-    shared_say(node);
-    return OK;
+    return install_write(&install, f);
 }

@@ -26,7 +26,7 @@ MUST_USE enum err install_node_open(struct install_node *node, struct fault *f);
 /* What install_node_write() would refuse, as far as that can be told from the sets that are there already. */
 MUST_USE enum err install_node_check(const struct install_node *node, struct fault *f);
 
-/* When all sets are complete. What is shared by several nodes is left out, and said. */
+/* When all sets are complete. What is shared by several nodes is left out. */
 MUST_USE enum err install_node_write(const struct install_node *node, struct fault *f);
 
 void install_node_cleanup(struct install_node *node);

@@ -82,6 +82,7 @@ http_handler api_token_create, api_token_list, api_token_revoke;
 http_handler api_enrolment_get;
 http_handler api_sealing_key_put;
 http_handler api_shared_key_get, api_shared_key_claim, api_shared_key_seal, api_shared_key_acknowledge;
+http_handler api_shared_key_certify, api_shared_key_reset;
 http_handler api_lease_take, api_lease_release, api_lease_list;
 http_handler api_rotation_create, api_rotation_list, api_rotation_get;
 http_handler api_work_get;

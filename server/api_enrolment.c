@@ -12,7 +12,7 @@ static json_t *enrolment_serial(const struct token_record *token, const struct p
     return json_null();
 }
 
-/* The certificates that this node holds, of the service's own CA or of all others. */
+/* The certificates that this node alone holds, of the service's own CA or of all others. */
 static void enrolment_add(const struct profiles *profiles, const struct cluster *cluster,
                           const struct token_record *token, bool of_service, json_t **list)
 {
@@ -20,7 +20,7 @@ static void enrolment_add(const struct profiles *profiles, const struct cluster 
     for (size_t i = 0; node && i < profiles->count; i++) {
         const struct profile *profile = &profiles->items[i];
         if (of_service != (strcmp(profile->issuer, AUTHORITY_SERVICE) == 0) ||
-            !catalogue_expects(cluster, node, profile))
+            !catalogue_expects(cluster, node, profile) || catalogue_shares(cluster, profile->name))
             continue;
         json_list_add(list, json_pack("{ss ss ss so}", "profile", profile->name, "authority", profile->issuer,
                                       "key_algorithm", key_algorithm_name(catalogue_algorithm(cluster, profile)),
@@ -39,8 +39,10 @@ static json_t *enrolment_json(struct ca *ca, const struct cluster *cluster, cons
     enrolment_add(&ca->profiles, cluster, token, false, &list);
     json_t *shared = json_array();
     const struct node_entry *node = cluster_node(cluster, token->node);
-    if (node && node->roles & ROLE_CONTROL_PLANE && catalogue_shares(cluster, "sa"))
-        json_list_add(&shared, json_string("sa"));
+    const char *names[CATALOGUE_SHARED_MAX];
+    size_t count = node && node->roles & ROLE_CONTROL_PLANE ? catalogue_shared_names(cluster, names) : 0;
+    for (size_t i = 0; i < count; i++)
+        json_list_add(&shared, json_string(names[i]));
     return json_pack("{ss ss so so so ss s{so}}", "cluster", token->cluster, "node", token->node, "document",
                      json_cluster_document(cluster), "certificates", list, "shared_keys", shared, "log_verifier",
                      verifier, "service", "ca", json_bytes(bytes_span(&service->pem)));

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "ca/issue.h"
 #include "ca/shared_key.h"
+#include "policies/catalogue.h"
 #include "server/api.h"
 #include "server/json.h"
 
@@ -165,7 +167,21 @@ static enum err envelope_json(struct view *view, json_t **ret_json, struct fault
     return OK;
 }
 
-static json_t *view_json(struct view *view, json_t *take_nodes, json_t *take_envelope)
+/* The one that goes with the key, as GET /v1/certificates/{serial} shows it to those whose it is. */
+static enum err certificate_json(struct view *view, json_t **ret_json, struct fault *f)
+{
+    AUTO(certificate_record) record = {0};
+    AUTO(bytes) text = {0};
+    *ret_json = json_null();
+    if (!view->key.certified)
+        return OK;
+    TRY(certificate_get(view->ca, view->key.serial, &record, f));
+    TRY(json_certificate_text(view->ca, &record, NULL, &text, f));
+    *ret_json = json_loadb((const char *)text.data, text.size, 0, NULL);
+    return OK;
+}
+
+static json_t *view_json(struct view *view, json_t *take_nodes, json_t *take_envelope, json_t *take_certificate)
 {
     const struct shared_key *key = &view->key;
     const struct cluster *cluster = view->cluster;
@@ -173,14 +189,15 @@ static json_t *view_json(struct view *view, json_t *take_nodes, json_t *take_env
     bool node = view->caller->kind == REQUESTER_NODE;
     bool claimable = node && shared_key_claimable(key, cluster, &view->keys, view->caller->node,
                                                   clock_read(view->ca->clock).seconds);
-    return json_pack("{ss ss ss sI so so so sb sb so sb so so}", "cluster", cluster->name, "name", key->name,
-                     "key_algorithm", key_algorithm_name(cluster->certificate_algorithm), "generation",
-                     (json_int_t)key->generation, "custodian", json_name(key->custodian), "spki",
-                     json_base64url(bytes_span(&key->spki)), "claimed_at",
-                     key->generation ? json_time(key->claimed_at) : json_null(), "held",
-                     shared_key_held(key, cluster, &view->keys), "claimable", claimable, "recovery_key",
-                     json_base64url(span(cluster->recovery_key, cluster->has_recovery ? SEALING_KEY_SIZE : 0)),
-                     "recovery_sealed", recovery != NULL, "nodes", take_nodes, "envelope", take_envelope);
+    return json_pack(
+        "{ss ss ss sI so so so sb sb so sb so so so}", "cluster", cluster->name, "name", key->name, "key_algorithm",
+        key_algorithm_name(catalogue_shared_algorithm(cluster, &view->ca->profiles, key->name)), "generation",
+        (json_int_t)key->generation, "custodian", json_name(key->custodian), "spki",
+        json_base64url(bytes_span(&key->spki)), "claimed_at",
+        key->generation ? json_time(key->claimed_at) : json_null(), "held", shared_key_held(key, cluster, &view->keys),
+        "claimable", claimable, "recovery_key",
+        json_base64url(span(cluster->recovery_key, cluster->has_recovery ? SEALING_KEY_SIZE : 0)), "recovery_sealed",
+        recovery != NULL, "nodes", take_nodes, "envelope", take_envelope, "certificate", take_certificate);
 }
 
 /* What all of these routes answer with: the key as it is now. */
@@ -190,6 +207,7 @@ static enum err shared_key_show(struct app *app, const struct http_request *requ
     CLEANUP(view_free) struct view *view = calloc(1, sizeof *view);
     CLEANUP(json_cleanup) json_t *nodes = json_array();
     CLEANUP(json_cleanup) json_t *envelope = NULL;
+    CLEANUP(json_cleanup) json_t *certificate = NULL;
     uint64_t revision;
     if (!view)
         return fault_no_memory(f);
@@ -200,8 +218,9 @@ static enum err shared_key_show(struct app *app, const struct http_request *requ
     TRY(shared_key_get(app->ca, cluster, request->parameters[1], &view->key, &revision, f));
     TRY(nodes_json(view, &nodes, f));
     TRY(envelope_json(view, &envelope, f));
-    json_t *given_nodes = TAKE(nodes), *given_envelope = TAKE(envelope);
-    *ret_response = http_json(200, view_json(view, given_nodes, given_envelope));
+    TRY(certificate_json(view, &certificate, f));
+    json_t *given_nodes = TAKE(nodes), *given_envelope = TAKE(envelope), *given_certificate = TAKE(certificate);
+    *ret_response = http_json(200, view_json(view, given_nodes, given_envelope, given_certificate));
     return OK;
 }
 
@@ -220,7 +239,7 @@ struct http_response api_shared_key_get(struct app *app, const struct http_reque
     return api_answer(answer_get, NULL, app, request);
 }
 
-/* ---- claim, seal, acknowledge ---- */
+/* ---- claim, certify, seal, acknowledge, reset ---- */
 
 static enum err answer_claim(struct app *app, const struct http_request *request, struct http_response *ret_response,
                              struct fault *f)
@@ -247,6 +266,38 @@ static enum err answer_claim(struct app *app, const struct http_request *request
 struct http_response api_shared_key_claim(struct app *app, const struct http_request *request)
 {
     return api_answer(answer_claim, NULL, app, request);
+}
+
+static enum err answer_certify(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                               struct fault *f)
+{
+    static const char *const keys[] = {"csr", NULL};
+    CLEANUP(document_auto) struct document *document = NULL;
+    AUTO(issue_result) result = {0};
+    AUTO(shared_caller) caller = {0};
+    const char *csr = NULL;
+    TRY(caller_of(app, request, &caller, f));
+    TRY(document_parse_json(request->body, &document, f));
+    struct node root = document_root(document, f), csr_node = node_get(&root, "csr");
+    node_allow(&root, keys);
+    node_string(&csr_node, NODE_REQUIRED, &csr);
+    TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
+    TRY(shared_caller_check(app->ca, &caller, "shared key", f));
+    if (!catalogue_shares_certificate(caller.cluster, request->parameters[1]))
+        return fault_set(f, CODE_NOT_FOUND, "cluster \"%s\" shares no certificate of that name", caller.cluster->name);
+    const struct issue_request asked = {.caller = request->caller,
+                                        .profile = request->parameters[1],
+                                        .cluster = caller.cluster->name,
+                                        .node = "",
+                                        .identity = "",
+                                        .csr_pem = span_text(csr)};
+    TRY(issue(app->ca, &asked, &result, f));
+    return shared_key_show(app, request, caller.cluster, ret_response, f);
+}
+
+struct http_response api_shared_key_certify(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_certify, NULL, app, request);
 }
 
 struct envelopes {
@@ -313,19 +364,25 @@ struct http_response api_shared_key_seal(struct app *app, const struct http_requ
     return api_answer(answer_seal, NULL, app, request);
 }
 
-static enum err answer_acknowledge(struct app *app, const struct http_request *request,
-                                   struct http_response *ret_response, struct fault *f)
+/* {"generation": 1} */
+static enum err generation_read(const struct http_request *request, int64_t *ret_generation, struct fault *f)
 {
     static const char *const keys[] = {"generation", NULL};
     CLEANUP(document_auto) struct document *document = NULL;
-    AUTO(shared_caller) caller = {0};
-    int64_t generation = 0;
-    TRY(caller_of(app, request, &caller, f));
     TRY(document_parse_json(request->body, &document, f));
     struct node root = document_root(document, f);
     node_allow(&root, keys);
-    node_generation(&root, "generation", 1, &generation);
-    TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
+    node_generation(&root, "generation", 1, ret_generation);
+    return fault_if_reasons(f, CODE_INVALID, "the body is not valid");
+}
+
+static enum err answer_acknowledge(struct app *app, const struct http_request *request,
+                                   struct http_response *ret_response, struct fault *f)
+{
+    AUTO(shared_caller) caller = {0};
+    int64_t generation = 0;
+    TRY(caller_of(app, request, &caller, f));
+    TRY(generation_read(request, &generation, f));
     TRY(shared_key_acknowledge(app->ca, &caller, request->parameters[1], (uint32_t)generation, f));
     return shared_key_show(app, request, caller.cluster, ret_response, f);
 }
@@ -333,4 +390,20 @@ static enum err answer_acknowledge(struct app *app, const struct http_request *r
 struct http_response api_shared_key_acknowledge(struct app *app, const struct http_request *request)
 {
     return api_answer(answer_acknowledge, NULL, app, request);
+}
+
+static enum err answer_reset(struct app *app, const struct http_request *request, struct http_response *ret_response,
+                             struct fault *f)
+{
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
+    int64_t generation = 0;
+    TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
+    TRY(generation_read(request, &generation, f));
+    TRY(shared_key_reset(app->ca, &request->caller, cluster, request->parameters[1], (uint32_t)generation, f));
+    return shared_key_show(app, request, cluster, ret_response, f);
+}
+
+struct http_response api_shared_key_reset(struct app *app, const struct http_request *request)
+{
+    return api_answer(answer_reset, NULL, app, request);
 }

@@ -43,6 +43,8 @@ const struct route routes[] = {
     {"PUT", "/v1/clusters/{cluster}/shared-keys/{name}", BODY_4K, N, api_shared_key_claim},
     {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/envelopes", BODY_1M, N, api_shared_key_seal},
     {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/acknowledgement", BODY_4K, N, api_shared_key_acknowledge},
+    {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/certificate", BODY_64K, N, api_shared_key_certify},
+    {"POST", "/v1/clusters/{cluster}/shared-keys/{name}/reset", BODY_4K, D, api_shared_key_reset},
     {"GET", "/v1/clusters/{cluster}/nodes/{node}/work", BODY_NONE, N, api_work_get},
     {"POST", "/v1/clusters/{cluster}/rotations", BODY_4K, O | D, api_rotation_create},
     {"GET", "/v1/clusters/{cluster}/rotations", BODY_NONE, O | A | D, api_rotation_list},

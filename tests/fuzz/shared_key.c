@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 void fuzz_seeds(void)
 {
-    AUTO(bytes) sealing_row = {0}, shared_row = {0}, claimed_row = {0};
+    AUTO(bytes) sealing_row = {0}, shared_row = {0}, claimed_row = {0}, certified_row = {0};
     AUTO(sealing_key)
     sealing = {.cluster = "lab", .node = "masterone", .serial = {1}, .public_key = {2}, .created_at = 3};
     AUTO(shared_key)
@@ -64,4 +64,8 @@ void fuzz_seeds(void)
     bytes_append_text(&shared.receivers[1].signature, "signature");
     shared_key_pack(&shared, &shared_row);
     fuzz_seed_choice(1, bytes_span(&shared_row));
+    shared.certified = true;
+    shared.serial[0] = 5;
+    shared_key_pack(&shared, &certified_row);
+    fuzz_seed_choice(1, bytes_span(&certified_row));
 }

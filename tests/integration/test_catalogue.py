@@ -24,7 +24,7 @@ class Catalogue(unittest.TestCase):
         cls.service = Service().init()
         cls.addClassCleanup(cls.service.__exit__)
         cls.service.start()
-        cls.custodians = {}  # cluster -> folder of the control plane that made its shared key
+        cls.custodians = {}  # cluster -> folder of the control plane that made its shared keys
 
     def enroll(self, cluster, node, folder):
         token = folder.with_suffix('.token')
@@ -36,7 +36,7 @@ class Catalogue(unittest.TestCase):
                                      check=False)
         self.assertIn(result.returncode, (0, 7), result.stderr)
         lines = result.stderr.splitlines()
-        if result.returncode == 7:  # another control plane has the key, and seals it for this one
+        if result.returncode == 7:  # another control plane has the keys, and seals them for this one
             self.service.ensign('shared-key', 'sync', '--out', self.custodians[cluster])
             self.assertIn('sync', lines.pop())
             lines += self.service.ensign('shared-key', 'sync', '--out', folder).stderr.splitlines()
@@ -58,7 +58,7 @@ class Catalogue(unittest.TestCase):
         folder = self.service.folder / node
         items = {item['name']: item for item in catalogue['items'] if item['node'] == node and 'certificate' in item}
         lines = self.enroll(catalogue['cluster'], node, folder)
-        shared = {item['name'] for item in catalogue['items'] if item['node'] == node and item['kind'] == 'key-pair'}
+        shared = {item['name'] for item in catalogue['items'] if item['node'] == node and item['shared']}
         self.assertEqual({line.split(':')[0] for line in lines}, set(items) | shared)
         self.assertTrue(all(': issued ' in line or line.split(':')[0] in shared for line in lines), lines)
         for name, item in items.items():

@@ -170,7 +170,12 @@ class Expiry(Case):
     def test_shared(self):
         etcd = {'topology': 'external', 'certificates': 'member', 'apiserverClient': 'shared'}
         self.cluster('shared', [('m2', 'control-plane')], etcd=etcd)
-        serial = self.give('shared', 'm', 'apiserver-etcd-client')
+        token = self.service.folder / 'shared.token'
+        token.touch(0o600)
+        token.write_text(self.service.token('shared', 'm'))
+        self.service.ensign('enroll', '--server', f'https://localhost:{self.service.port}', '--token-file', token, '--out',
+                            self.service.folder / 'shared-m')
+        serial = self.admin.get('/v1/clusters/shared/shared-keys/apiserver-etcd-client')[1]['certificate']['serial']
         for options in ((), ('--node', 'm2')):
             self.assertEqual(self.states('shared', *options)['m2', 'apiserver-etcd-client'], ('ok', serial))
         self.assertEqual(self.states('shared')['m', 'apiserver-etcd-client'], ('ok', serial))

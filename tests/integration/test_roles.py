@@ -48,6 +48,9 @@ MATRIX = [
     ('PUT', '/v1/clusters/vagrant/shared-keys/sa', 'claim', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/envelopes', 'envelopes', (401, 403, 403, 403, 403, 403, 403)),
     ('POST', '/v1/clusters/vagrant/shared-keys/sa/acknowledgement', 'held', (401, 403, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/vagrant/shared-keys/sa/certificate', 'certify', (401, 403, 403, 403, 403, 403, 403)),
+    # Nobody has made it yet.
+    ('POST', '/v1/clusters/vagrant/shared-keys/sa/reset', 'held', (401, 403, 403, 403, 403, 409, 409)),
     ('GET', '/v1/clusters/vagrant/nodes/etcdone/work', None, (401, 403, 200, 403, 403, 403, 403)),
     ('GET', '/v1/clusters/vagrant/nodes/etcdtwo/work', None, (401, 403, 404, 403, 403, 403, 403)),
     ('GET', '/v1/clusters/other/nodes/etcdone/work', None, (401, 403, 404, 403, 403, 403, 403)),
@@ -117,13 +120,15 @@ BODIES = {
     'envelopes': {'generation': 1, 'envelopes': [{'receiver': 'masterone', 'sealing_key': 'A' * 42 + 'E', 'sealed': 'AAAA',
                                                   'signature': 'AAAA'}]},
     'held': {'generation': 1},
+    'certify': {'csr': der.request(Key())},
 }
 
 NODE_BODIES = {'own_csr': ('etcd-member', 'etcdone'), 'other_csr': ('etcd-member', 'etcdtwo'),
                'administrator': ('admin', 'masterone'), 'kubelet_client': ('apiserver-kubelet-client', 'masterone'),
                'etcd_client': ('apiserver-etcd-client', 'masterone')}
 
-CODES = {400: {'invalid'}, 401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'}}
+CODES = {400: {'invalid'}, 401: {'unauthenticated'}, 403: {'forbidden', 'policy_denied'}, 404: {'not_found'},
+         409: {'conflict'}}
 
 WHO = {
     'token': {'kind': 'token', 'cluster': 'vagrant', 'node': 'etcdone'},
