@@ -28,7 +28,7 @@ struct issue_result {
     bool stored_before; /* the same token, profile and public key, or the same renewal: the answer given then */
     const struct authority *authority;
     const struct cluster *cluster; /* that it was decided by: a reference; NULL for the service's own */
-    bool sharing;                  /* whose control planes share this one certificate */
+    bool sharing;                  /* the control planes of that one share this certificate */
 };
 
 /* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,

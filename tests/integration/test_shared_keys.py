@@ -2,120 +2,18 @@
 of others, recovery, and that nothing in the database or the log opens the key."""
 import base64
 import concurrent.futures
-import json
 import os
 import shutil
-import signal
 import stat
-import struct
-import subprocess
 import time
 import unittest
 
-from lib import audit, der
-from lib.keys import Key, openssl
-from lib.service import ENSIGN, ENSIGND, Client, Service, run
+from lib import der
+from lib.keys import Key
+from lib.service import ENSIGN, Client, Service, run
+from lib.sharing import CLAIM_SECONDS, NODES, PENDING, Cluster, decoded, encoded, settle, spki_of, verify
 
-NODES = ('cpone', 'cptwo', 'cpthree')
-CLAIM_SECONDS = 10  # SHARED_CLAIM_SECONDS of ca/shared_key.h
-PENDING = 7
 SENDS = (7, 8, 9, 10, 11, 12)  # of a sync that claims: behind its sealing key, …, behind its last request
-
-
-def decoded(text):
-    return base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
-
-
-def encoded(data):
-    return base64.urlsafe_b64encode(data).decode().rstrip('=')
-
-
-def spki_of(pem_file):
-    return run('openssl', 'pkey', '-in', pem_file, '-pubout').stdout
-
-
-class Cluster:
-    """A cluster of three control planes; folders and enrolments of its nodes."""
-
-    def __init__(self, service, name, recovery=None):
-        self.service, self.name = service, name
-        self.folder = service.folder / name
-        self.folder.mkdir(mode=0o700)
-        number = len(os.listdir(service.folder))
-        document = {
-            'apiVersion': 'ensign/v1', 'kind': 'Cluster', 'name': name, 'kubernetesVersion': '1.31',
-            'controlPlaneEndpoint': f'10.{number}.0.81:6443', 'etcd': {'topology': 'external'},
-            'nodes': [{'name': node, 'addresses': [f'10.{number}.0.{i + 1}'], 'roles': ['control-plane']}
-                      for i, node in enumerate(NODES)]
-            + [{'name': 'etcd', 'addresses': [f'10.{number}.0.9'], 'roles': ['etcd']},
-               {'name': 'worker', 'addresses': [f'10.{number}.0.10'], 'roles': ['worker']}]}
-        if recovery:
-            document['recovery'] = {'publicKey': recovery}
-        path = self.folder / 'cluster.json'
-        path.write_text(json.dumps(document))
-        service.ensign('cluster', 'create', '-f', path)
-        self.admin = Client(service, service.context_file)
-
-    def path(self, node):
-        return self.folder / node
-
-    def token(self, node):
-        path = self.folder / f'{node}.token'
-        if not path.exists():
-            path.touch(0o600)
-            path.write_text(self.service.token(self.name, node))
-        return path
-
-    def identity(self, node):
-        """Only the node's identity and context, without the shared key."""
-        self.service.ensign('enroll', '--server', f'https://localhost:{self.service.port}', '--token-file',
-                            self.token(node), '--out', self.path(node), '--profile', 'node-identity')
-
-    def command(self, node, timeout='20s'):
-        return ['shared-key', 'sync', '--out', self.path(node), '--root', self.root(node), '--timeout', timeout]
-
-    def root(self, node):
-        root = self.folder / f'{node}.root'
-        root.mkdir(mode=0o700, exist_ok=True)
-        return root
-
-    def sync(self, node, check=True, **more):
-        return self.service.ensign(*self.command(node, **more), check=check)
-
-    def key_file(self, node):
-        return self.root(node) / 'etc/kubernetes/pki/sa.key'
-
-    def client(self, node):
-        """The node at the API."""
-        folder = self.path(node) / 'node-identity'
-        path = self.folder / f'{node}.json'
-        path.touch(0o600)
-        path.write_text(json.dumps({'certificate': (folder / 'tls.crt').read_text(), 'key': (folder / 'tls.key').read_text()}))
-        return Client(self.service, path)
-
-    def publish(self, node):
-        """The node's sealing key, as it would itself, but not more."""
-        pair = openssl('genpkey', '-algorithm', 'X25519')
-        private = openssl('pkey', '-outform', 'DER', data=pair)[-32:]
-        public = openssl('pkey', '-pubout', '-outform', 'DER', data=pair)[-32:]
-        path = self.path(node) / 'sealing.key'
-        path.touch(0o600)
-        path.write_text(encoded(private) + '\n')
-        text = b''.join(struct.pack('>I', len(part)) + part
-                        for part in (b'ensign sealing key v1', self.name.encode(), node.encode())) + public
-        signature = Key(pem=(self.path(node) / 'node-identity/tls.key').read_bytes()).sign(text)
-        status, answer, _ = self.client(node).request('PUT', f'/v1/clusters/{self.name}/sealing-key',
-                                                      {'public_key': encoded(public), 'signature': encoded(signature)})
-        assert status == 200, answer
-
-    def show(self, client=None):
-        status, answer, _ = (client or Client(self.service, self.service.context_file)).get(
-            f'/v1/clusters/{self.name}/shared-keys/sa')
-        assert status == 200, answer
-        return answer
-
-    def events(self):
-        return [event for event in map(json.loads, audit.leaves(self.admin)) if event.get('cluster') == self.name]
 
 
 class SharedKeys(unittest.TestCase):
@@ -124,16 +22,7 @@ class SharedKeys(unittest.TestCase):
         cls.service = Service().init()
         cls.addClassCleanup(cls.service.__exit__)
         cls.service.start()
-        cls.addClassCleanup(cls.verified)
-
-    @classmethod
-    def verified(cls):
-        """At the end: the database is whole, and nothing was wrong with the service."""
-        assert cls.service.stop() == 0
-        run(ENSIGND, 'verify', '--config', cls.service.state / 'ensignd.yaml')
-        log = (cls.service.folder / 'ensignd.log').read_text()
-        for mark in ('Sanitizer', 'runtime error:', f'killed by signal {signal.SIGSYS:d}'):
-            assert mark not in log, log[log.index(mark):][:2000]
+        cls.addClassCleanup(verify, cls.service)
 
     def same_key(self, cluster, nodes=NODES):
         keys = {cluster.key_file(node).read_bytes() for node in nodes}
@@ -146,18 +35,6 @@ class SharedKeys(unittest.TestCase):
         self.assertEqual(decoded(answer['spki']), public)
         self.assertLessEqual(set(nodes), {item['node'] for item in answer['nodes'] if item['holds']})
         return keys.pop()
-
-    def settle(self, cluster, nodes=NODES, rounds=4):
-        """Runs sync on the nodes at once until all are done, as one who brings up a cluster does."""
-        left = list(nodes)
-        for _ in range(rounds):
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                codes = dict(zip(nodes, pool.map(lambda node: cluster.sync(node, False, timeout='3s').returncode, nodes)))
-            self.assertLessEqual(set(codes.values()), {0, PENDING})
-            left = [node for node, code in codes.items() if code]
-            if not left:
-                return
-        self.fail(f'{left} have no key after {rounds} rounds')
 
     # ---- a race ----
 
@@ -217,18 +94,24 @@ class SharedKeys(unittest.TestCase):
         cluster.sync('cptwo')
         result = cluster.sync('cpthree', False)
         self.assertEqual(result.returncode, 6, result.stderr)
-        self.assertIn('another sa.key', result.stderr)
+        self.assertIn('/etc/kubernetes/pki/sa.key: it was changed, or is from somebody else', result.stderr)
+        cluster.service.ensign(*cluster.command('cpthree'), '--force')
+        self.assertEqual(self.same_key(cluster), in_use)
+
+    def test_a_key_in_use_is_the_clusters_after_a_custodian_died(self):
+        cluster = Cluster(self.service, 'inherited')
+        for node in NODES:
+            cluster.identity(node)
+        in_use = Key().pem
+        cluster.key_file('cptwo').parent.mkdir(parents=True)
+        os.chmod(cluster.root('cptwo') / 'etc', 0o700)
+        cluster.key_file('cptwo').touch(0o600)
+        cluster.key_file('cptwo').write_bytes(in_use)
+        self.assertEqual(self.claimed(cluster, 'cpone')[0], 200)
+        cluster.sync('cptwo', timeout='30s')
+        self.assertEqual(self.same_key(cluster, ['cptwo']), in_use)
 
     # ---- custodians that die ----
-
-    def killed(self, cluster, node, call, when):
-        """Runs sync, and kills it as it does this system call for the when-th time."""
-        before = len(cluster.events())
-        process = subprocess.Popen(['strace', '-f', '-qq', '-o', '/dev/null', '-e', f'trace={call}', '-e',
-                                    f'inject={call}:signal=KILL:when={when}', ENSIGN, *map(str, cluster.command(node))],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        process.wait(timeout=60)
-        return process.returncode, [event['event'] for event in cluster.events()[before:]]
 
     def die_at(self, point):
         """The events before cpone died there, or None when it was done; the others get a key, and cpone the same."""
@@ -238,12 +121,12 @@ class SharedKeys(unittest.TestCase):
             cluster.identity(node)
         for node in NODES[1:]:
             cluster.publish(node)
-        code, events = self.killed(cluster, 'cpone', call, when)
+        code, events = cluster.killed('cpone', call, when)
         if code == 0:
             return None
-        self.settle(cluster, NODES[1:], rounds=8)
+        settle(cluster, NODES[1:], rounds=8)
         first = self.same_key(cluster, NODES[1:])
-        self.settle(cluster, NODES)
+        settle(cluster, NODES)
         self.assertEqual(self.same_key(cluster), first)
         return events
 
@@ -281,7 +164,7 @@ class SharedKeys(unittest.TestCase):
         self.assertEqual([(event['actor'], event['custodian_before']) for event in events], [('node cptwo', 'cpone')])
         status, answer, _ = self.claimed(cluster, 'cpthree', 2)  # held: nobody takes it over any more
         self.assertEqual((status, answer['code']), (409, 'conflict'))
-        self.settle(cluster)
+        settle(cluster)
         self.same_key(cluster)
 
     # ---- who lies ----
@@ -388,7 +271,7 @@ class SharedKeys(unittest.TestCase):
         cluster = Cluster(self.service, 'canary')
         for node in NODES:
             cluster.identity(node)
-        self.settle(cluster)
+        settle(cluster)
         canaries = [der.pem_der(self.same_key(cluster).decode())]
         canaries += [decoded((cluster.path(node) / 'sealing.key').read_text().strip()) for node in NODES]
         scalar = canaries[0][7:39]  # of an ECPrivateKey (RFC 5915), which holds the public key, too
