@@ -9,7 +9,6 @@ import subprocess
 import uuid
 
 from lib import kubernetes
-from lib.place import place
 from lib.service import Service, free_port, run, wait_for
 
 EXAMPLE, NETWORK = 'vagrant-external-etcd.yaml', '192.168.29'
@@ -97,8 +96,9 @@ class ControlPlane:
         return self
 
     def place(self, name):
+        holder = self.hosts.get('masterone')
         self.hosts[name] = kubernetes.Host(self.service.folder / name)
-        place(self.service, self.catalogue, name, self.hosts[name])
+        kubernetes.enrol(self.service, self.catalogue['cluster'], name, self.hosts[name].root, holder and holder.root)
         return self.hosts[name]
 
     def start_etcd(self):

@@ -13,6 +13,7 @@ from lib.service import BUILD, ROOT, run
 VERSION = '1.20.2'
 BUILDER = ROOT / 'tests/e2e/kubernetes/build'
 BIN = pathlib.Path(run(BUILDER, '--where').stdout.strip())
+PENDING = 7
 CRI_SOCKET = '/run/containerd/containerd.sock'  # named, because kubeadm would look for Docker
 
 
@@ -49,6 +50,18 @@ def example_cluster(service, example, replace=()):
 
 def first_control_plane(cluster):
     return next(node for node in cluster['nodes'] if 'control-plane' in node['roles'])
+
+
+def enrol(service, cluster, node, root, holder=None):
+    """Puts what the node needs below root. holder: the root of a control plane that has what all of them share"""
+    token = service.folder / f'{cluster}-{node}.token'
+    token.touch(mode=0o600)
+    token.write_text(service.token(cluster, node))
+    enroll = ['enroll', '--server', f'https://localhost:{service.port}', '--token-file', token, '--root', root, '--timeout',
+              '1s']
+    if holder and service.ensign(*enroll, check=False).returncode == PENDING:
+        service.ensign('shared-key', 'sync', '--root', holder)
+    service.ensign(*enroll)
 
 
 def external_client(catalogue, node):

@@ -117,8 +117,8 @@ class ControlPlaneRuns(unittest.TestCase):
         plane, looked = self.plane, 'Running pre-flight checks before initializing the new control plane instance'
         plane.publish()
         host = plane.place('mastertwo')
-        for path in (f'{PKI}sa.key', f'{PKI}sa.pub'):
-            host.path(path).write_bytes(plane.master.path(path).read_bytes())
+        for path in (f'{PKI}sa.key', f'{PKI}sa.pub', f'{PKI}apiserver-etcd-client.key', f'{PKI}apiserver-etcd-client.crt'):
+            self.assertEqual(host.path(path).read_bytes(), plane.master.path(path).read_bytes())
         plane.configure_join(host, 'mastertwo')
         before = host.files()
         preflight = lambda: host.kubeadm('join', 'phase', 'preflight', '--ignore-preflight-errors', 'all', check=False)

@@ -2,6 +2,7 @@
 """kubeadm's external CA mode on a first control plane from Ensign, which has no CA key: kubeadm takes every file as it
 is, says that their CA is external, and refuses a set that is not whole or not of this CA."""
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -9,11 +10,12 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 from lib import kubernetes
-from lib.place import place
 from lib.service import Service
 
-EXAMPLES = ['haproxy-stacked-etcd.yaml', 'vagrant-external-etcd.yaml']
+# The second with one apiserver-etcd-client for all API servers, and kubeconfigs that name their PEMs.
+EXAMPLES = {'haproxy-stacked-etcd.yaml': [], 'vagrant-external-etcd.yaml': [('\netcd:\n', '\nkubeconfigs: files\netcd:\n')]}
 PKI = '/etc/kubernetes/pki/'
+NAMED = re.compile(f'{PKI}(kubelet|controller-manager|scheduler)-client.(crt|key)')
 # What kubeadm renews where it has the CA's key.
 RENEWABLE = ['apiserver', 'apiserver-kubelet-client', 'front-proxy-client', 'admin.conf', 'controller-manager.conf',
              'scheduler.conf']
@@ -24,10 +26,10 @@ PHASES = [('init', 'phase', 'certs', 'all'), ('init', 'phase', 'kubeconfig', 'al
 
 def looked_for(host):
     """The files that kubeadm looks for, beside the CAs: it leaves alone the client that it is given for an external
-    etcd."""
+    etcd, and what kubeconfigs name."""
     stacked = host.path(f'{PKI}etcd/server.crt').exists()
     return [path for path in sorted(host.files()) if path.startswith('/etc/kubernetes/') and not path.endswith('ca.crt')
-            and '/sa.' not in path and (stacked or 'etcd-client' not in path)]
+            and '/sa.' not in path and not NAMED.fullmatch(path) and (stacked or 'etcd-client' not in path)]
 
 
 def phases(host):
@@ -47,14 +49,14 @@ class ExternalCa(unittest.TestCase):
         cls.service = Service().init()
         cls.addClassCleanup(cls.service.__exit__)
         cls.service.start()
-        cls.hosts = [cls.control_plane(example) for example in EXAMPLES]
+        cls.hosts = [cls.control_plane(example, replace) for example, replace in EXAMPLES.items()]
 
     @classmethod
-    def control_plane(cls, example):
-        cluster, catalogue = kubernetes.example_cluster(cls.service, example)
+    def control_plane(cls, example, replace):
+        cluster, catalogue = kubernetes.example_cluster(cls.service, example, replace)
         host = kubernetes.Host(cls.service.folder / catalogue['cluster'])
         host.configure(cluster, catalogue)
-        place(cls.service, catalogue, kubernetes.first_control_plane(cluster)['name'], host)
+        kubernetes.enrol(cls.service, catalogue['cluster'], kubernetes.first_control_plane(cluster)['name'], host.root)
         return host
 
     def refused(self, host, path, content, reason):
