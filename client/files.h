@@ -41,6 +41,14 @@ enum file_presence { FILE_REPLACE, FILE_NEW }; /* FILE_NEW: ERR_CONFLICT when it
 
 MUST_USE enum err file_put_at(int folder, const char *name, mode_t mode, enum file_presence presence,
                               struct span content, struct fault *f);
+/* The same in steps, for files that change together: all are staged, complete and on the disk under another name; then
+ * each is switched to its name, which is one system call; then the folders are synced, and what was replaced and has
+ * the other name now is tidied away. */
+MUST_USE enum err file_stage_at(int folder, const char *name, mode_t mode, struct span content, struct fault *f);
+MUST_USE enum err file_switch_at(int folder, const char *name, enum file_presence presence, struct fault *f);
+MUST_USE enum err folder_sync(int folder, struct fault *f);
+void file_tidy_at(int folder, const char *name);
+
 /* In a folder given by a path, which may have links. The folder of a private file must be one that folder_open() takes.
  * Only a regular file is replaced. */
 MUST_USE enum err file_put(const char *path, mode_t mode, enum file_presence presence, struct span content,

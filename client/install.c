@@ -223,26 +223,57 @@ enum err install_check(struct install *install, bool force, struct fault *f)
 
 /* ---- writing ---- */
 
-static enum err file_write(const struct install *install, const struct install_file *file, struct fault *f)
+struct opened {
+    int folder; /* or -1 */
+    const char *name;
+};
+
+static void opened_cleanup(struct opened (*files)[INSTALL_FILES_MAX])
 {
-    CLEANUP(fd_cleanup) int folder = -1;
-    const char *name = NULL;
-    TRY(folder_open_parent(install->root, file->path, true, &folder, &name, f));
-    TRY(file_put_at(folder, name, file->mode, file->state == INSTALL_ABSENT ? FILE_NEW : FILE_REPLACE,
-                    bytes_span(&file->content), f));
-    message("installed %s", file->path);
+    for (size_t i = 0; i < INSTALL_FILES_MAX; i++)
+        fd_cleanup(&(*files)[i].folder);
+}
+
+static enum err files_stage(const struct install *install, struct opened *opened, struct fault *f)
+{
+    for (size_t i = 0; i < install->count; i++) {
+        const struct install_file *file = &install->files[i];
+        TRY(folder_open_parent(install->root, file->path, true, &opened[i].folder, &opened[i].name, f));
+        if (file->state != INSTALL_SAME)
+            TRY(file_stage_at(opened[i].folder, opened[i].name, file->mode, bytes_span(&file->content), f));
+    }
+    return OK;
+}
+
+/* Backwards: a certificate, and with the next call its key (see install.h). */
+static enum err files_switch(const struct install *install, const struct opened *opened, struct fault *f)
+{
+    for (size_t i = install->count; i-- > 0;)
+        if (install->files[i].state != INSTALL_SAME)
+            TRY(file_switch_at(opened[i].folder, opened[i].name,
+                               install->files[i].state == INSTALL_ABSENT ? FILE_NEW : FILE_REPLACE, f));
+    for (size_t i = 0; i < install->count; i++)
+        if (install->files[i].state != INSTALL_SAME)
+            TRY(folder_sync(opened[i].folder, f));
+    for (size_t i = 0; i < install->count; i++) /* of a run that was interrupted, too: it may be a key */
+        file_tidy_at(opened[i].folder, opened[i].name);
     return OK;
 }
 
 enum err install_write(struct install *install, struct fault *f)
 {
+    CLEANUP(opened_cleanup) struct opened opened[INSTALL_FILES_MAX];
     size_t same = 0;
+    for (size_t i = 0; i < INSTALL_FILES_MAX; i++)
+        opened[i] = (struct opened){-1, NULL};
     TRY(record_write(install, f));
+    TRY(files_stage(install, opened, f));
+    TRY(files_switch(install, opened, f));
     for (size_t i = 0; i < install->count; i++) {
         if (install->files[i].state == INSTALL_SAME)
             same++;
         else
-            TRY(file_write(install, &install->files[i], f));
+            message("installed %s", install->files[i].path);
     }
     if (same > 0)
         message("%zu installed files are unchanged", same);
