@@ -158,6 +158,20 @@ enum err api_open(const struct context *context, int64_t timeout_seconds, struct
     return OK;
 }
 
+static int stop_look(void *argument, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    (void)down_total, (void)down, (void)up_total, (void)up;
+    const volatile sig_atomic_t *stop = argument;
+    return *stop;
+}
+
+void api_stop_at(struct api *api, const volatile sig_atomic_t *stop)
+{
+    curl_easy_setopt(api->curl, CURLOPT_XFERINFOFUNCTION, stop_look);
+    curl_easy_setopt(api->curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)stop);
+    curl_easy_setopt(api->curl, CURLOPT_NOPROGRESS, 0L);
+}
+
 /* ---- one attempt ---- */
 
 static enum err untrusted(const struct api *api, struct fault *f)

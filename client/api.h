@@ -8,6 +8,8 @@
 #ifndef ENSIGN_CLIENT_API_H
 #define ENSIGN_CLIENT_API_H
 
+#include <signal.h>
+
 #include "client/context.h"
 
 struct api;
@@ -16,6 +18,9 @@ struct api;
 MUST_USE enum err api_open(const struct context *context, int64_t timeout_seconds, struct api **ret_api,
                            struct fault *f);
 void api_auto(struct api **api); /* for CLEANUP() */
+
+/* A request that waits is given up within a second (CODE_UNREACHABLE) once *stop is not 0. */
+void api_stop_at(struct api *api, const volatile sig_atomic_t *stop);
 
 /* path begins with "/v1"; its parts are escaped already (percent_append). body NULL: none. */
 MUST_USE enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,

@@ -36,7 +36,8 @@ static void item_read(const struct node *entry, struct enrolment *enrolment)
     else if (algorithm == KEY_NONE)
         node_error(&algorithm_node, "this program does not know the algorithm \"%s\"", algorithm_name);
     else
-        enrolment->items[enrolment->items_count++] = (struct enrolment_item){profile, algorithm};
+        enrolment->items[enrolment->items_count++] =
+            (struct enrolment_item){.profile = profile, .algorithm = algorithm};
 }
 
 static void shared_read(const struct node *root, struct enrolment *enrolment)
@@ -139,7 +140,7 @@ enum err enrolment_choose(struct enrolment *enrolment, const char *const *names,
         if (!profile)
             return fault_set(f, CODE_USAGE, "there is no profile \"%s\"", names[i]);
         if (!item_listed(chosen, chosen_count, profile))
-            chosen[chosen_count++] = (struct enrolment_item){profile, algorithm};
+            chosen[chosen_count++] = (struct enrolment_item){.profile = profile, .algorithm = algorithm};
     }
     if (count > 0) {
         memcpy(enrolment->items, chosen, chosen_count * sizeof chosen[0]);
@@ -231,11 +232,13 @@ static enum err certificate_fetch(const struct enrolment *enrolment, const struc
                                   const struct bytes *csr, struct issued *ret_issued, struct fault *f)
 {
     CLEANUP(json_cleanup)
-    json_t *body = json_pack("{s:s, s:s}", "profile", item->profile->name, "csr", bytes_text(csr));
+    json_t *body = json_pack("{s:s, s:s, s:s*}", "profile", item->profile->name, "csr", bytes_text(csr), "replaces",
+                             item->replaces);
     AUTO(bytes) path = {0};
     cluster_path(&path, enrolment->cluster, "/certificates");
     TRY(bytes_check(&path, f));
-    if (!body)
+    if (!body || (enrolment->lifetime_seconds > 0 &&
+                  json_object_set_new(body, "lifetime_seconds", json_integer(enrolment->lifetime_seconds)) != 0))
         return fault_set(f, CODE_INVALID, "the stored request of %s is not text; remove it", item->profile->name);
     CLEANUP(document_auto) struct document *answer = NULL;
     TRY(api_json(enrolment->session->api, "POST", bytes_text(&path), body, &answer, f));
@@ -290,6 +293,18 @@ static enum err leftovers_remove(const struct enrolment *enrolment, const char *
     return OK;
 }
 
+/* By a new key, or that of a run that was interrupted. */
+static enum err set_replace(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+{
+    const char *name = item->profile->name;
+    CLEANUP(fd_cleanup) int pending = -1;
+    CLEANUP(fd_cleanup) int mine = -1;
+    TRY(folder_open_at(enrolment->folder, pending_folder, true, &pending, f));
+    TRY(folder_open_at(pending, name, true, &mine, f));
+    TRY(certificate_get(enrolment, item, mine, f));
+    return leftovers_remove(enrolment, name, f);
+}
+
 enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
 {
     const char *name = item->profile->name;
@@ -305,12 +320,32 @@ enum err enrolment_complete(const struct enrolment *enrolment, const struct enro
         fault_line(&why, line, sizeof line);
         message("%s: asking for another one, because %s", name, line);
     }
+    return set_replace(enrolment, item, f);
+}
+
+/* ---- renewal ---- */
+
+/* The key of a renewal that is done would be asked for again, and refused as not fresh. */
+static enum err finished_remove(const struct enrolment *enrolment, const char *name, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int set = -1;
     CLEANUP(fd_cleanup) int pending = -1;
     CLEANUP(fd_cleanup) int mine = -1;
-    TRY(folder_open_at(enrolment->folder, pending_folder, true, &pending, f));
-    TRY(folder_open_at(pending, name, true, &mine, f));
-    TRY(certificate_get(enrolment, item, mine, f));
-    return leftovers_remove(enrolment, name, f);
+    CLEANUP(secret_cleanup) struct bytes key = {0};
+    CLEANUP(secret_cleanup) struct bytes pending_pem = {0};
+    TRY(folder_open_at(enrolment->folder, name, false, &set, f));
+    TRY(file_read_at(set, "tls.key", &key, f));
+    struct fault ignored = {0};
+    bool waits = folder_open_at(enrolment->folder, pending_folder, false, &pending, &ignored) == OK &&
+                 folder_open_at(pending, name, false, &mine, &ignored) == OK &&
+                 file_read_at(mine, "tls.key", &pending_pem, &ignored) == OK;
+    return waits && !span_equal(bytes_span(&key), bytes_span(&pending_pem)) ? OK : leftovers_remove(enrolment, name, f);
+}
+
+enum err enrolment_renew(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+{
+    TRY(finished_remove(enrolment, item->profile->name, f));
+    return set_replace(enrolment, item, f);
 }
 
 /* ---- the node's context ---- */

@@ -15,13 +15,15 @@ enum { ENROLMENT_SHARED_MAX = 8 };
 struct enrolment_item {
     const struct profile *profile;
     enum key_algorithm algorithm;
+    const char *replaces; /* of a renewal: the serial of the certificate that is installed; else NULL */
 };
 
 struct enrolment {
     struct session *session;
     int folder;
     const struct profiles *profiles;
-    struct document *answer;                   /* of GET /v1/enrolment */
+    int64_t lifetime_seconds;                  /* what is asked for; 0: the profile's */
+    struct document *answer;                   /* of GET /v1/enrolment; of a renewal, GET /v1/clusters/{cluster} */
     const char *cluster, *node, *log_verifier; /* borrowed from it */
     struct enrolment_item items[PROFILES_MAX];
     size_t items_count;
@@ -44,6 +46,11 @@ MUST_USE enum err enrolment_choose(struct enrolment *enrolment, const char *cons
  * checks it and installs it. */
 MUST_USE enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item,
                                      struct fault *f);
+
+/* Asks for a successor of what is installed, as the node itself instead of by a token, and installs it: by a key of its
+ * own, which is the same until the successor is installed, however often that is interrupted. */
+MUST_USE enum err enrolment_renew(const struct enrolment *enrolment, const struct enrolment_item *item,
+                                  struct fault *f);
 
 /* Writes DIR/context, unless it is there or the node has no identity. */
 MUST_USE enum err enrolment_context(const struct enrolment *enrolment, struct fault *f);
