@@ -1,4 +1,5 @@
 #include "client/commands.h"
+#include "client/crl.h"
 #include "client/enrolment.h"
 #include "client/files.h"
 #include "client/install_node.h"
@@ -39,6 +40,19 @@ static enum err sets_complete(const struct enrolment *enrolment, struct fault *f
     return enrolment_context(enrolment, f);
 }
 
+/* Before etcd starts for the first time: it lets nobody in without the file. */
+static enum err node_crl(const struct install_node *node, struct fault *f)
+{
+    struct crl_facts ignored;
+    enum err err = crl_update(node->enrolment->session, node->root, &node->catalogue, node->enrolment->node,
+                              install_node_bundle(node, "etcd-ca"), &ignored, f);
+    if (err != ERR_CONFLICT)
+        return err;
+    message("no CRL: %s", f->text);
+    fault_clear(f);
+    return OK;
+}
+
 /* What would be refused in the end is refused before a certificate is asked for. */
 static enum err node_complete(const struct enrolment *enrolment, const struct arguments *arguments, int root,
                               struct fault *f)
@@ -51,7 +65,8 @@ static enum err node_complete(const struct enrolment *enrolment, const struct ar
     TRY(install_node_open(&node, f));
     TRY(install_node_check(&node, f));
     TRY(sets_complete(enrolment, f));
-    return install_node_write(&node, f);
+    TRY(install_node_write(&node, f));
+    return node_crl(&node, f);
 }
 
 /* What the control planes share comes with the identity that the node has by now. */
@@ -84,7 +99,11 @@ enum err enroll(const struct arguments *arguments, struct fault *f)
     TRY(folder_lock(sets, f));
     AUTO(profiles) profiles = {0};
     TRY(profiles_shipped(&profiles, f));
-    AUTO(enrolment) enrolment = {.session = &session, .folder = sets, .profiles = &profiles};
+    AUTO(enrolment)
+    enrolment = {.session = &session,
+                 .folder = sets,
+                 .profiles = &profiles,
+                 .lifetime_seconds = option_seconds(arguments, OPTION_LIFETIME, 0)};
     TRY(enrolment_fetch(&enrolment, f));
     TRY(enrolment_check_owner(&enrolment, f));
     TRY(enrolment_choose(&enrolment, arguments->profiles, arguments->profiles_count, f));

@@ -22,6 +22,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                             .kind = VALUE_FILE},
     [OPTION_CHANGED] = {.name = "changed", .help = "only what would be another certificate today"},
     [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster", .kind = VALUE_CLUSTER},
+    [OPTION_CONFIG] = {.name = "config",
+                       .argument = "FILE",
+                       .help = "the agent's configuration [/etc/ensign/agent.yaml]",
+                       .kind = VALUE_FILE},
     [OPTION_CONTEXT] = {.name = "context",
                         .argument = "FILE",
                         .help = "service, pin and identity [$ENSIGN_CONTEXT, ~/.config/ensign/context]",
@@ -69,8 +73,13 @@ const struct option_row option_rows[OPTION_COUNT] = {
                          .help = "how long it is valid, at most 8760h [2160h; of users 720h]",
                          .kind = VALUE_TIME},
     [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
+    [OPTION_METRICS_FILE] = {.name = "metrics-file",
+                             .argument = "FILE",
+                             .help = "write metrics for node_exporter's textfile collector",
+                             .kind = VALUE_FILE},
     [OPTION_NAME] = {.name = "name", .argument = "NAME", .help = "the shared key", .words = shared_key_words},
     [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
+    [OPTION_ONCE] = {.name = "once", .help = "do what is due, and end"},
     [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written", .kind = VALUE_FILE},
     [OPTION_OUTPUT] = {.name = "output",
                        .argument = "FORMAT",
@@ -229,7 +238,9 @@ const struct command commands[] = {
      "  ensign token list --cluster vagrant\n", tokens_list},
     {"token revoke", "ID", 1, 1, OPTIONS_SERVICE, 0, "make a token useless",
      "  ensign token revoke 4f3a9d0c5b7e41a28c6d1f00aa55be17\n", tokens_revoke},
-    {"enroll", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE),
+    {"enroll", "", 0, 0,
+     OPTIONS_SERVICE | OPTION_BIT(PROFILE) | OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE) |
+         OPTION_BIT(LIFETIME),
      0, "get this node's certificates with a join token",
      "Makes the keys here, asks for the certificates, checks the answers, and keeps each with its key,\n"
      "chain and CA bundle as one set in /etc/ensign/node/PROFILE. From these sets it puts all that the\n"
@@ -250,6 +261,26 @@ const struct command commands[] = {
      "  ensign enroll --server https://ca:8443 --token-file cptwo.token --timeout 10m\n"
      "  ensign enroll --server https://ca:8443 --token-file - --profile etcd-member --out sets\n",
      enroll},
+    {"agent", "", 0, 0,
+     OPTION_BIT(ONCE) | OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(CONFIG) | OPTION_BIT(METRICS_FILE), 0,
+     "keep this node's certificates alive",
+     "On a node that is enrolled, for as long as it lives (ensign-agent.service), or with --once for one\n"
+     "turn (ensign-agent.timer). Renews what has a third of its life left, or when the service asks for\n"
+     "it, by a new key each; installs it; restarts who reads it only at the start, control planes and\n"
+     "etcd members one at a time; looks over TLS whether the new one is shown; and tells the service.\n"
+     "Fetches the CRL of etcd, and hands on what control planes share. A file that is not from ensign, or\n"
+     "was edited, is left alone. What failed is tried again, later each time.\n\n"
+     "/etc/ensign/agent.yaml can say other commands, checks and lifetimes:\n\n"
+     "  apiVersion: ensign/v1\n"
+     "  kind: Agent\n"
+     "  lifetime: 720h\n"
+     "  hooks: {kubelet: none, etcd-ca: {command: [systemctl, restart, etcd3], timeout: 2m}}\n"
+     "  check: {apiserver: \"127.0.0.1:6443\"}\n"
+     "  health: {apiserver: none}\n\n"
+     "The exit code of --once is 5 when something needs a new join token and 7 when it waits for others.\n\n"
+     "  ensign agent\n"
+     "  ensign agent --once --metrics-file /var/lib/node_exporter/ensign.prom\n",
+     agent},
     {"certificate list", "", 0, 0,
      READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(PROFILE) | OPTION_BIT(STATE) |
          OPTION_BIT(EXPIRING_WITHIN) | OPTION_BIT(LIMIT),

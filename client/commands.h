@@ -17,7 +17,7 @@ command_run cluster_kubeconfig, cluster_release_lease;
 command_run rotate_create, rotate_status;
 command_run restore_show, restore_acknowledge;
 command_run tokens_create, tokens_list, tokens_revoke;
-command_run enroll;
+command_run enroll, agent;
 command_run certificate_list, certificate_show, certificate_request, certificate_check_expiration;
 command_run ca_show, ca_bundle, ca_import, ca_reissue;
 command_run identity_create;

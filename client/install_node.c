@@ -50,6 +50,12 @@ static size_t authority_index(const char *authority)
     return i;
 }
 
+struct span install_node_bundle(const struct install_node *node, const char *authority)
+{
+    size_t i = authority_index(authority);
+    return cluster_authorities[i] ? bytes_span(&node->bundles[i]) : span(NULL, 0);
+}
+
 static enum err bundles_fetch(struct install_node *node, struct fault *f)
 {
     for (size_t i = 0; i < node->catalogue.count; i++) {

@@ -29,6 +29,9 @@ MUST_USE enum err install_node_check(const struct install_node *node, struct fau
 /* When all sets are complete. What is shared by several nodes is left out. */
 MUST_USE enum err install_node_write(const struct install_node *node, struct fault *f);
 
+/* The certificates of a CA, PEM; empty where the node needs none. */
+struct span install_node_bundle(const struct install_node *node, const char *authority);
+
 void install_node_cleanup(struct install_node *node);
 
 #endif
