@@ -7,13 +7,14 @@
  *
  * kubeadm and etcd have certificate and key as two files, and their programs read first the one and then the other. So
  * no mechanism keeps a reader from getting the one of before and the other of now, be it a folder or a link to one that
- * is switched as a whole: it is enough that the switch falls between its two calls. What is left is to keep the switch as
- * short as those: two exchanges of names with nothing between them, the certificate first as the readers have it. Seen on
- * ext4 with a reader each millisecond, loads that were mixed in 2000 switches: 22, and 12 with a link to a folder; 1924
- * with renames that replace, 7105 when the second file was written between. etcd then fails one handshake, which its
- * clients try again; the API server keeps what it had and looks again. A link would also break those who do not expect
- * one: `kubeadm certs renew` would write through it into our sets, and a container that has only /etc/kubernetes/pki
- * mounted would find nothing behind it. An agent that dies between the two leaves them mixed until it is started again.
+ * is switched as a whole: it is enough that the switch falls between its two calls. What is left is to keep the switch
+ * as short as those: two exchanges of names with nothing between them, the certificate first as the readers have it.
+ * Seen on ext4 with a reader each millisecond, loads that were mixed in 2000 switches: 22, and 12 with a link to a
+ * folder; 1924 with renames that replace, 7105 when the second file was written between. etcd then fails one handshake,
+ * which its clients try again; the API server keeps what it had and looks again. A link would also break those who do
+ * not expect one: `kubeadm certs renew` would write through it into our sets, and a container that has only
+ * /etc/kubernetes/pki mounted would find nothing behind it. An agent that dies between the two leaves them mixed until
+ * it is started again.
  *
  *     SETS/installed     "SHA-256  /path" for each file that was put there or is about to be, as sha256sum prints it
  *

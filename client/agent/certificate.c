@@ -156,7 +156,9 @@ static bool endpoint_shows(const struct tracked *tracked, const char *endpoint, 
         hex_text(SPAN_OF(serial), seen->served_serial, sizeof seen->served_serial);
     bool same = span_equal(bytes_span(&der), bytes_span(&tracked->der));
     seen->state = same ? TRACKED_SERVED : TRACKED_NOT_SERVED;
-    snprintf(seen->detail, sizeof seen->detail, same ? "" : "%s shows another certificate", endpoint);
+    seen->detail[0] = '\0';
+    if (!same)
+        snprintf(seen->detail, sizeof seen->detail, "%.200s shows another certificate", endpoint);
     return same;
 }
 
