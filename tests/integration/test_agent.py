@@ -242,10 +242,11 @@ class Trouble(Agents):
         self.agent(root, ahead=None)
         conf = root / 'etc/kubernetes/kubelet.conf'
         original, before = conf.read_bytes(), self.issued('workerone')
-        conf.write_bytes(original + b'# mine\n')
+        edited = original.replace(b'https://', b'https://other-')
+        conf.write_bytes(edited)
         result = self.agent(root, exit_code=CONFLICT)
         self.assertIn('it was changed, or is from somebody else', result.stderr)
-        self.assertEqual(conf.read_bytes(), original + b'# mine\n')
+        self.assertEqual(conf.read_bytes(), edited)
         after = self.issued('workerone')
         self.assertEqual({profile for profile, _ in set(after) - set(before)}, {'node-identity'}, 'the other goes on')
         self.assertEqual(self.deployed('workerone')['kubelet']['state'], 'failed')

@@ -13,7 +13,7 @@ from lib.world import Case
 
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']
-FIRST = ['audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'recovery',
+FIRST = ['agent', 'audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'recovery',
          'restore', 'rotate', 'shared-key', 'token', 'user', 'version', 'whoami']
 
 # line, candidates
