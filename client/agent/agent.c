@@ -309,7 +309,7 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
     int64_t now = time(NULL), left = next_turn(agent, work.answer != NULL, now) - now;
     left = sooner(left, agent->shares ? SHARED_SECONDS : WAIT_SECONDS);
     *ret_wait_seconds = left < 1 ? 1 : left;
-    if (work.poll_seconds > 0)
+    if (work.poll_seconds > 0 && !agent->options->once)
         agent_sleep(sooner(work.poll_seconds, *ret_wait_seconds) * 1000);
     return OK;
 }

@@ -268,6 +268,29 @@ class Trouble(Agents):
         self.assertEqual(len(numbers), 2, 'the one that failed was finished, not replaced')
 
 
+    def test_waits_for_its_turn_to_restart(self):
+        root, other, ran = self.enroll('masterone', '--lifetime', '1h'), self.enroll('mastertwo'), self.folder / 'ran'
+        self.settings(root, lifetime='1h', health={'apiserver': 'none'}, hooks={
+            'kubelet': 'none', 'controller-manager': 'none', 'scheduler': {'command': ['touch', str(ran)]}})
+        self.agent(root, ahead=None, exit_code=None)
+        context = self.folder / 'mastertwo.context'
+        identity = other / SETS / 'node-identity'
+        context.write_text(json.dumps({'certificate': (identity / 'tls.crt').read_text(),
+                                       'key': (identity / 'tls.key').read_text()}))
+        client, lease = Client(self.service, context), f'/v1/clusters/{CLUSTER}/leases/control-plane'
+        self.assertEqual(client.post(lease, {'lifetime_seconds': 60})[0], 200)
+        result = self.agent(root, exit_code=PENDING)
+        self.assertIn('scheduler: waits for its turn to restart', result.stderr)
+        self.assertEqual(self.deployed('masterone')['scheduler']['state'], 'waiting-restart')
+        self.assertEqual(self.deployed('masterone')['admin']['state'], 'installed', 'others are not held up')
+        self.assertFalse(ran.exists())
+        self.assertEqual(client.post(f'{lease}/release', {'healthy': True})[0], 200)
+        client.connection.close()
+        self.agent(root, ahead=None, exit_code=None)
+        self.assertTrue(ran.exists())
+        self.assertEqual(self.deployed('masterone')['scheduler']['state'], 'installed')
+
+
 class Living(Agents):
     """Certificates that live for a minute, etcd that serves them, and a service that goes away when they are due."""
 
@@ -308,6 +331,24 @@ class Living(Agents):
             count, failed, twice = count + 1, failed + (not good), twice + (not good and not last)
             last = good
         return count, failed, twice
+
+    def test_renewed_when_the_service_asks(self):
+        root = self.enroll('workerone')
+        self.settings(root, hooks={'kubelet': 'none'})
+        conf = root / 'etc/kubernetes/kubelet.conf'
+        with open(self.folder / 'agent.log', 'wb') as log:
+            agent = subprocess.Popen([ENSIGN, 'agent', '--root', root], stderr=log)
+        self.addCleanup(agent.kill)
+        wait_for('the first report', lambda: 'kubelet' in self.deployed('workerone'))
+        before, asked = conf.read_bytes(), time.monotonic()
+        self.service.ensign('rotate', CLUSTER, '--node', 'workerone', '--profile', 'kubelet')
+        wait_for('the renewal', lambda: conf.read_bytes() != before, 15)
+        print(f'renewed {time.monotonic() - asked:.1f} s after it was asked for')
+        wait_for('the report', lambda: self.deployed('workerone')['kubelet']['serial'] ==
+                 serial(root / SETS / 'kubelet/tls.crt'))
+        self.assertEqual([profile for profile, _ in self.issued('workerone')].count('kubelet'), 2, 'once')
+        agent.terminate()
+        self.assertEqual(agent.wait(timeout=10), 0)
 
     def test_a_minute(self):
         root = self.enroll('etcdone', '--lifetime', '60s')
