@@ -175,14 +175,6 @@ static void crl_turn(const struct turn *turn)
         turn->agent->crl_number = facts.number;
 }
 
-static void shares_note(struct agent *agent, const struct catalogue *catalogue)
-{
-    agent->shares = false;
-    for (size_t i = 0; i < catalogue->count; i++)
-        if (catalogue->items[i].kind == CATALOGUE_KEY_PAIR && strcmp(catalogue->items[i].node->name, agent->node) == 0)
-            agent->shares = true;
-}
-
 static enum err cluster_fetch(struct session *session, const char *cluster, struct document **ret_answer,
                               struct fault *f)
 {
@@ -192,8 +184,8 @@ static enum err cluster_fetch(struct session *session, const char *cluster, stru
     return api_json(session->api, "GET", bytes_text(&path), NULL, ret_answer, f);
 }
 
-static enum err turn_whole(struct agent *agent, struct session *session, const struct work *work, int sets, int root,
-                           struct fault *f)
+static enum err turn_whole(struct agent *agent, struct session *session, const struct orders *orders, int sets,
+                           int root, struct fault *f)
 {
     AUTO(enrolment)
     enrolment = {.session = session,
@@ -205,8 +197,8 @@ static enum err turn_whole(struct agent *agent, struct session *session, const s
     AUTO(install_node) node = {.enrolment = &enrolment, .root = root, .whole = true};
     TRY(cluster_fetch(session, agent->cluster, &enrolment.answer, f));
     TRY(install_node_open(&node, f));
-    const struct turn turn = {agent, sets, root, session, &enrolment, &node, work, time(NULL)};
-    shares_note(agent, &node.catalogue);
+    const struct turn turn = {agent, sets, root, session, &enrolment, &node, orders, time(NULL)};
+    shared_note(agent, &node.catalogue);
     items_turn(&turn, true);
     items_turn(&turn, false);
     crl_turn(&turn);
@@ -253,14 +245,14 @@ static enum err root_open(const struct agent *agent, int *ret_root, struct fault
     return agent->options->root ? folder_open(agent->options->root, ret_root, f) : OK;
 }
 
-static bool turn_due(const struct agent *agent, const struct work *work)
+static bool turn_due(const struct agent *agent, const struct orders *orders)
 {
     int64_t now = time(NULL);
-    return agent->options->once || strcmp(work->revision, agent->revision) != 0 ||
-           now >= next_turn(agent, work->answer != NULL, now);
+    return agent->options->once || strcmp(orders->revision, agent->revision) != 0 ||
+           now >= next_turn(agent, orders->answer != NULL, now);
 }
 
-static enum err round_locked(struct agent *agent, struct session *session, const struct work *work, struct fault *f)
+static enum err round_locked(struct agent *agent, struct session *session, const struct orders *orders, struct fault *f)
 {
     CLEANUP(fd_cleanup) int sets = -1;
     CLEANUP(fd_cleanup) int root = -1;
@@ -269,13 +261,13 @@ static enum err round_locked(struct agent *agent, struct session *session, const
     TRY(folder_open(agent->options->sets, &sets, f));
     TRY(folder_lock(sets, f));
     TRY(root_open(agent, &root, f));
-    const bool whole = turn_due(agent, work);
+    const bool whole = turn_due(agent, orders);
     if (whole)
-        TRY(turn_whole(agent, session, work, sets, root, f));
-    enum err shared = agent->shares && !stopped ? shared_turn(&caller, agent->options, sets, &why) : OK;
+        TRY(turn_whole(agent, session, orders, sets, root, f));
+    enum err shared = !stopped ? shared_turn(agent, &caller, sets, &why) : OK;
     if (whole && !stopped)
         TRY(report_last(agent, f));
-    strcpy(agent->revision, work->revision);
+    strcpy(agent->revision, orders->revision);
     if (shared != OK && agent->options->once)
         *f = why;
     else
@@ -294,23 +286,23 @@ static enum err identity_look(const struct agent *agent, struct fault *f)
 static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret_wait_seconds, struct fault *f)
 {
     AUTO(session) session = {0};
-    AUTO(work) work = {0};
+    AUTO(orders) orders = {0};
     TRY(identity_look(agent, f));
     TRY(session_begin(agent, &session, f));
     TRY(place_learn(agent, &session, f));
     const struct caller_place caller = {&session, agent->cluster, agent->node};
-    TRY(work_fetch(&caller, agent->revision, wait_seconds, &work, f));
+    TRY(orders_fetch(&caller, agent->revision, wait_seconds, &orders, f));
     agent->contact_at = time(NULL);
-    if (!work.answer)
+    if (!orders.answer)
         agent_sleep(wait_seconds * 1000);
     if (stopped)
         return OK;
-    TRY(round_locked(agent, &session, &work, f));
-    int64_t now = time(NULL), left = next_turn(agent, work.answer != NULL, now) - now;
-    left = sooner(left, agent->shares ? SHARED_SECONDS : WAIT_SECONDS);
+    TRY(round_locked(agent, &session, &orders, f));
+    int64_t now = time(NULL), left = next_turn(agent, orders.answer != NULL, now) - now;
+    left = sooner(left, agent->shared_count > 0 ? SHARED_SECONDS : WAIT_SECONDS);
     *ret_wait_seconds = left < 1 ? 1 : left;
-    if (work.poll_seconds > 0 && !agent->options->once)
-        agent_sleep(sooner(work.poll_seconds, *ret_wait_seconds) * 1000);
+    if (orders.poll_seconds > 0 && !agent->options->once)
+        agent_sleep(sooner(orders.poll_seconds, *ret_wait_seconds) * 1000);
     return OK;
 }
 

@@ -13,6 +13,7 @@
 
 const char *const tracked_state_words[] = {"installed", "served", "waiting-restart", "failed", "not-served", NULL};
 
+enum { BUNDLE_FILES_HOT_MINOR = 36 }; /* from then on clients read the CA again that a kubeconfig names */
 enum { SERVED_MILLISECONDS = 5000, SERVED_POLL_MILLISECONDS = 200, SAID_SECONDS = 3600 };
 
 /* ---- the set ---- */
@@ -116,7 +117,7 @@ static enum err token_needed(const struct turn *turn, const char *why, struct fa
 static enum err renewal_do(const struct turn *turn, const struct catalogue_item *item, struct tracked *tracked,
                            struct fault *f)
 {
-    const struct work_mark mark = work_mark(turn->work, tracked->name, tracked->serial);
+    const struct order mark = order_of(turn->orders, tracked->name, tracked->serial);
     const struct schedule_facts facts = {.now = turn->now,
                                          .issued_at = tracked->issued_at,
                                          .not_after = tracked->not_after,
@@ -279,12 +280,14 @@ static size_t bundle_hooks(const struct turn *turn, const char *authority, struc
     const struct catalogue *catalogue = &turn->node->catalogue;
     size_t count = 0;
     for (size_t i = 0; i < catalogue->count; i++) {
-        const struct catalogue_item *item = &catalogue->items[i];
+        struct catalogue_item item = catalogue->items[i];
         struct hook found[HOOKS_MAX];
-        bool reads = item->kind == CATALOGUE_BUNDLE || item->kind == CATALOGUE_KUBECONFIG;
-        if (!reads || !item_own(turn, item) || strcmp(item->authority, authority) != 0)
+        bool reads = item.kind == CATALOGUE_BUNDLE || item.kind == CATALOGUE_KUBECONFIG;
+        if (!reads || !item_own(turn, &item) || strcmp(item.authority, authority) != 0)
             continue;
-        size_t found_count = hooks_of(&turn->node->cluster, item, found);
+        if (turn->node->cluster.kubernetes_minor < BUNDLE_FILES_HOT_MINOR)
+            item.certificate_path = NULL;
+        size_t found_count = hooks_of(&turn->node->cluster, &item, found);
         for (size_t j = 0; j < found_count && count < max; j++)
             if (!hook_listed(hooks, count, &found[j]))
                 hooks[count++] = found[j];

@@ -7,9 +7,9 @@
 
 enum { POLL_SECONDS_MAX = 3600 };
 
-void work_cleanup(struct work *work)
+void orders_cleanup(struct orders *orders)
 {
-    document_free(work->answer);
+    document_free(orders->answer);
 }
 
 static enum err absent_is_fine(enum err err, struct fault *f)
@@ -22,8 +22,8 @@ static enum err absent_is_fine(enum err err, struct fault *f)
 
 /* ---- work ---- */
 
-static enum err work_path(const struct caller_place *caller, const char *seen, int64_t wait_seconds, struct bytes *path,
-                          struct fault *f)
+static enum err orders_path(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
+                            struct bytes *path, struct fault *f)
 {
     char wait[32];
     snprintf(wait, sizeof wait, "%lld", (long long)wait_seconds);
@@ -35,29 +35,29 @@ static enum err work_path(const struct caller_place *caller, const char *seen, i
     return bytes_check(path, f);
 }
 
-enum err work_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds, struct work *ret_work,
-                    struct fault *f)
+enum err orders_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
+                      struct orders *ret_orders, struct fault *f)
 {
     AUTO(bytes) path = {0};
-    AUTO(work) work = {0};
-    TRY(work_path(caller, seen, wait_seconds, &path, f));
-    TRY(absent_is_fine(api_json(caller->session->api, "GET", bytes_text(&path), NULL, &work.answer, f), f));
-    if (work.answer) {
-        struct node root = document_root(work.answer, f);
+    AUTO(orders) orders = {0};
+    TRY(orders_path(caller, seen, wait_seconds, &path, f));
+    TRY(absent_is_fine(api_json(caller->session->api, "GET", bytes_text(&path), NULL, &orders.answer, f), f));
+    if (orders.answer) {
+        struct node root = document_root(orders.answer, f);
         struct node revision = node_get(&root, "revision"), poll = node_get(&root, "poll_seconds");
-        node_text(&revision, NODE_REQUIRED, work.revision, sizeof work.revision);
-        node_integer(&poll, NODE_REQUIRED, 0, POLL_SECONDS_MAX, &work.poll_seconds);
+        node_text(&revision, NODE_REQUIRED, orders.revision, sizeof orders.revision);
+        node_integer(&poll, NODE_REQUIRED, 0, POLL_SECONDS_MAX, &orders.poll_seconds);
         TRY(answer_finish("what is to be done", f));
     }
-    *ret_work = work;
-    work.answer = NULL;
+    *ret_orders = orders;
+    orders.answer = NULL;
     return OK;
 }
 
 /* A mark is for the certificate that the service knows as current: not for the one that replaced it meanwhile. */
-struct work_mark work_mark(const struct work *work, const char *profile, const char *serial)
+struct order order_of(const struct orders *orders, const char *profile, const char *serial)
 {
-    const json_t *list = work->answer ? json_object_get(document_json(work->answer), "certificates") : NULL;
+    const json_t *list = orders->answer ? json_object_get(document_json(orders->answer), "certificates") : NULL;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         const char *name = json_string_value(json_object_get(entry, "profile"));
@@ -65,10 +65,10 @@ struct work_mark work_mark(const struct work *work, const char *profile, const c
             continue;
         const char *current = json_string_value(json_object_get(entry, "serial"));
         const char *reason = json_string_value(json_object_get(json_object_get(entry, "renew"), "reason"));
-        return (struct work_mark){.blocked = json_is_true(json_object_get(entry, "blocked")),
-                                  .renew = current && strcmp(current, serial) == 0 ? reason : NULL};
+        return (struct order){.blocked = json_is_true(json_object_get(entry, "blocked")),
+                              .renew = current && strcmp(current, serial) == 0 ? reason : NULL};
     }
-    return (struct work_mark){0};
+    return (struct order){0};
 }
 
 /* ---- reports ---- */

@@ -15,22 +15,22 @@ struct caller_place {
 
 /* ---- work ---- */
 
-struct work {
+struct orders {
     struct document *answer; /* NULL: the service has no such route */
     char revision[REVISION_TEXT_MAX + 1];
     int64_t poll_seconds; /* how long to stay away */
 };
-void work_cleanup(struct work *work);
+void orders_cleanup(struct orders *orders);
 
 /* Waits until the revision is another one than `seen`, or the time is over. */
-MUST_USE enum err work_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
-                             struct work *ret_work, struct fault *f);
+MUST_USE enum err orders_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
+                               struct orders *ret_orders, struct fault *f);
 
-struct work_mark {
+struct order {
     bool blocked;
     const char *renew; /* the reason; NULL: nothing is to be done. Borrowed */
 };
-struct work_mark work_mark(const struct work *work, const char *profile, const char *serial);
+struct order order_of(const struct orders *orders, const char *profile, const char *serial);
 
 /* ---- reports ---- */
 

@@ -42,7 +42,8 @@ struct agent {
     struct tracked tracked[CATALOGUE_NODE_ITEMS_MAX];
     size_t tracked_count;
     char revision[REVISION_TEXT_MAX + 1];
-    bool shares; /* keys with other control planes */
+    const char *shared[ENROLMENT_SHARED_MAX]; /* keys, with other control planes */
+    size_t shared_count;
     int64_t crl_number;
     int64_t turn_at, contact_at; /* last whole turn; last answer of the service */
     uint64_t renewals, failures;
@@ -57,7 +58,7 @@ struct turn {
     struct session *session;
     const struct enrolment *enrolment;
     const struct install_node *node; /* of the whole node: its catalogue and bundles */
-    const struct work *work;
+    const struct orders *orders;
     int64_t now;
 };
 
@@ -96,8 +97,9 @@ MUST_USE enum err metrics_write(const struct agent *agent, struct fault *f);
 
 /* ---- shared.c ---- */
 
-/* Takes, and hands on, what the control planes share, when there is something to do. */
-MUST_USE enum err shared_turn(const struct caller_place *caller, const struct agent_options *options, int sets,
-                              struct fault *f);
+/* What this node has of it. */
+void shared_note(struct agent *agent, const struct catalogue *catalogue);
+/* Takes, hands on and renews what the control planes share, when there is something to do. */
+MUST_USE enum err shared_turn(const struct agent *agent, const struct caller_place *caller, int sets, struct fault *f);
 
 #endif
