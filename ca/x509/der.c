@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <openssl/x509.h>
 #include <string.h>
+#include <time.h>
 
 void *der_decode(struct span der, const ASN1_ITEM *item)
 {
@@ -50,6 +51,15 @@ struct span der_locate(struct span der, const ASN1_STRING *part)
 bool der_string_set(ASN1_STRING *string, struct span content)
 {
     return content.size <= INT_MAX && ASN1_STRING_set(string, content.data, (int)content.size) == 1;
+}
+
+bool der_time(const ASN1_TIME *time, int64_t *ret_seconds)
+{
+    struct tm utc;
+    if (!ASN1_TIME_to_tm(time, &utc))
+        return false;
+    *ret_seconds = timegm(&utc);
+    return true;
 }
 
 bool der_raw_bits(struct span content, struct span *ret_bits)

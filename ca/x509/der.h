@@ -35,6 +35,9 @@ struct span der_locate(struct span der, const ASN1_STRING *part);
 struct span der_string(const ASN1_STRING *string);
 MUST_USE bool der_string_set(ASN1_STRING *string, struct span content);
 
+/* UTC seconds of a UTCTime or GeneralizedTime; false when it is none. */
+MUST_USE bool der_time(const ASN1_TIME *time, int64_t *ret_seconds);
+
 /* A BIT STRING field as its raw content: one byte that counts the unused bits, then the bits. So no bit is masked or
  * cut by OpenSSL, and whoever reads it checks the count. */
 #define DER_RAW_BITS(type, field)                                                                                      \

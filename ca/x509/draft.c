@@ -2,13 +2,11 @@
 
 #include <sodium.h>
 #include <string.h>
-#include <time.h>
 
 #include "ca/x509/der.h"
 #include "ca/x509/extension.h"
 
 AUTO_POINTER(ASN1_OCTET_STRING, ASN1_OCTET_STRING_free)
-AUTO_POINTER(AUTHORITY_KEYID, AUTHORITY_KEYID_free)
 AUTO_POINTER(X509_NAME, X509_NAME_free)
 
 enum { AUTHORITY_USAGE = USAGE_DIGITAL_SIGNATURE | USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN };
@@ -122,20 +120,6 @@ static BASIC_CONSTRAINTS *basic_constraints_make(bool authority)
     return value;
 }
 
-static ASN1_OCTET_STRING *key_identifier_make(const uint8_t identifier[KEY_IDENTIFIER_SIZE])
-{
-    CLEANUP(ASN1_OCTET_STRING_auto) ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
-    return value && der_string_set(value, span(identifier, KEY_IDENTIFIER_SIZE)) ? TAKE(value) : NULL;
-}
-
-static AUTHORITY_KEYID *authority_key_identifier_make(const uint8_t identifier[KEY_IDENTIFIER_SIZE])
-{
-    CLEANUP(AUTHORITY_KEYID_auto) AUTHORITY_KEYID *value = AUTHORITY_KEYID_new();
-    if (!value || !(value->keyid = key_identifier_make(identifier)))
-        return NULL;
-    return TAKE(value);
-}
-
 /* In the order that the header gives. */
 static bool extensions_make(const struct draft *draft, extension_list **list)
 {
@@ -225,15 +209,6 @@ enum err draft_build_again(const struct issuer *issuer, const struct public_key 
  * What is read is encoded again and must give the same bytes. So these functions only collect: whatever they pass over
  * (an unknown extension, another order, a critical flag) is not in the copy, and the draft is refused. */
 
-static bool time_read(const ASN1_TIME *time, int64_t *ret_seconds)
-{
-    struct tm utc;
-    if (!ASN1_TIME_to_tm(time, &utc))
-        return false;
-    *ret_seconds = timegm(&utc);
-    return true;
-}
-
 static bool serial_read(const ASN1_INTEGER *integer, uint8_t ret_serial[SERIAL_SIZE])
 {
     struct span value = der_string(integer);
@@ -256,23 +231,12 @@ static void usages_read(const extension_list *list, struct certificate_content *
         content->extended_key_usage |= extended_key_usage_bit(sk_ASN1_OBJECT_value(extended, i));
 }
 
-static bool key_identifier_read(const ASN1_OCTET_STRING *value, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE])
-{
-    if (!value || ASN1_STRING_length(value) != KEY_IDENTIFIER_SIZE)
-        return false;
-    memcpy(ret_identifier, ASN1_STRING_get0_data(value), KEY_IDENTIFIER_SIZE);
-    return true;
-}
-
 static void key_identifiers_read(const extension_list *list, struct draft *draft)
 {
     CLEANUP(ASN1_OCTET_STRING_auto)
     ASN1_OCTET_STRING *subject = X509V3_get_d2i(list, NID_subject_key_identifier, NULL, NULL);
     draft->has_subject_key_identifier = key_identifier_read(subject, draft->subject_key_identifier);
-    CLEANUP(AUTHORITY_KEYID_auto)
-    AUTHORITY_KEYID *authority = X509V3_get_d2i(list, NID_authority_key_identifier, NULL, NULL);
-    draft->has_authority_key_identifier =
-        authority && key_identifier_read(authority->keyid, draft->authority_key_identifier);
+    draft->has_authority_key_identifier = authority_key_identifier_read(list, draft->authority_key_identifier);
 }
 
 static enum err names_read(const extension_list *list, struct alternative_names *names, struct fault *f)
@@ -288,8 +252,8 @@ static enum err body_read(struct span der, const TBS *tbs, struct draft *draft, 
 {
     if (!serial_read(tbs->serial, draft->serial))
         return fault_set(f, CODE_MALFORMED, "a serial number that is not 1 to 20 positive bytes (RFC 5280 §4.1.2.2)");
-    if (!time_read(tbs->validity->not_before, &draft->content.not_before) ||
-        !time_read(tbs->validity->not_after, &draft->content.not_after))
+    if (!der_time(tbs->validity->not_before, &draft->content.not_before) ||
+        !der_time(tbs->validity->not_after, &draft->content.not_after))
         return fault_set(f, CODE_MALFORMED, "a validity that is not two times (RFC 5280 §4.1.2.5)");
     draft->signature_algorithm = der_locate(der, tbs->algorithm);
     draft->issuer_name = der_locate(der, tbs->issuer);

@@ -4,6 +4,7 @@
 
 #include "ca/x509/der.h"
 
+AUTO_POINTER(AUTHORITY_KEYID, AUTHORITY_KEYID_free)
 AUTO_POINTER(ASN1_IA5STRING, ASN1_IA5STRING_free)
 AUTO_POINTER(ASN1_OCTET_STRING, ASN1_OCTET_STRING_free)
 AUTO_POINTER(GENERAL_NAME, GENERAL_NAME_free)
@@ -55,6 +56,37 @@ unsigned extended_key_usage_bit(const ASN1_OBJECT *usage)
         if (extended_usage_nids[i] == nid)
             return 1U << i;
     return 0;
+}
+
+/* ---- key identifiers ---- */
+
+ASN1_OCTET_STRING *key_identifier_make(const uint8_t identifier[KEY_IDENTIFIER_SIZE])
+{
+    CLEANUP(ASN1_OCTET_STRING_auto) ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    return value && der_string_set(value, span(identifier, KEY_IDENTIFIER_SIZE)) ? TAKE(value) : NULL;
+}
+
+AUTHORITY_KEYID *authority_key_identifier_make(const uint8_t identifier[KEY_IDENTIFIER_SIZE])
+{
+    CLEANUP(AUTHORITY_KEYID_auto) AUTHORITY_KEYID *value = AUTHORITY_KEYID_new();
+    if (!value || !(value->keyid = key_identifier_make(identifier)))
+        return NULL;
+    return TAKE(value);
+}
+
+bool key_identifier_read(const ASN1_OCTET_STRING *value, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE])
+{
+    if (!value || ASN1_STRING_length(value) != KEY_IDENTIFIER_SIZE)
+        return false;
+    memcpy(ret_identifier, ASN1_STRING_get0_data(value), KEY_IDENTIFIER_SIZE);
+    return true;
+}
+
+bool authority_key_identifier_read(const extension_list *list, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE])
+{
+    CLEANUP(AUTHORITY_KEYID_auto)
+    AUTHORITY_KEYID *authority = X509V3_get_d2i(list, NID_authority_key_identifier, NULL, NULL);
+    return authority && key_identifier_read(authority->keyid, ret_identifier);
 }
 
 /* ---- subjectAltName ---- */

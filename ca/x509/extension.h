@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 
 #include "ca/x509/name.h"
+#include "ca/x509/public_key.h"
 #include "ca/x509/usage.h"
 
 typedef STACK_OF(X509_EXTENSION) extension_list;
@@ -25,6 +26,12 @@ MUST_USE bool extension_add(extension_list **list, int nid, bool critical, void 
 GENERAL_NAMES *general_names_make(const struct alternative_names *names);
 ASN1_BIT_STRING *key_usage_make(unsigned usages);
 EXTENDED_KEY_USAGE *extended_key_usage_make(unsigned usages);
+ASN1_OCTET_STRING *key_identifier_make(const uint8_t identifier[KEY_IDENTIFIER_SIZE]);
+AUTHORITY_KEYID *authority_key_identifier_make(const uint8_t identifier[KEY_IDENTIFIER_SIZE]); /* keyid only */
+
+/* False when it is absent or of another size. */
+MUST_USE bool key_identifier_read(const ASN1_OCTET_STRING *value, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE]);
+MUST_USE bool authority_key_identifier_read(const extension_list *list, uint8_t ret_identifier[KEY_IDENTIFIER_SIZE]);
 
 unsigned key_usage_bits(const ASN1_BIT_STRING *value);
 unsigned extended_key_usage_bit(const ASN1_OBJECT *usage); /* 0: one that we do not issue */
