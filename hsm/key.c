@@ -270,6 +270,12 @@ enum err key_sign_certificate(const struct key *key, struct span draft, struct b
     return draft_sign(draft, key->authority, key->grant.algorithm, ret_certificate, f);
 }
 
+enum err key_sign_crl(const struct key *key, struct span draft, struct bytes *ret_crl, struct fault *f)
+{
+    TRY(lint_crl(&key->grant, draft, f));
+    return draft_sign(draft, key->authority, key->grant.algorithm, ret_crl, f);
+}
+
 enum err key_sign_checkpoint(const struct key *key, struct span text, uint8_t ret_signature[LOG_SIGNATURE_SIZE],
                              struct fault *f)
 {

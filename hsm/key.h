@@ -41,6 +41,8 @@ const uint8_t *key_log_public(const struct key *key); /* of a GRANT_LOG: LOG_PUB
 /* Looks the draft over (lint.h) and signs it. */
 MUST_USE enum err key_sign_certificate(const struct key *key, struct span draft, struct bytes *ret_certificate,
                                        struct fault *f);
+/* Looks the draft of a CRL over (lint.h) and signs it. */
+MUST_USE enum err key_sign_crl(const struct key *key, struct span draft, struct bytes *ret_crl, struct fault *f);
 /* ERR_DENIED (CODE_POLICY_DENIED) when the key is not a log's or the text has another origin. */
 MUST_USE enum err key_sign_checkpoint(const struct key *key, struct span text,
                                       uint8_t ret_signature[LOG_SIGNATURE_SIZE], struct fault *f);

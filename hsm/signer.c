@@ -83,6 +83,20 @@ static enum err certificates_sign(struct service *service, struct unpack *in, st
     return OK;
 }
 
+static enum err crl_sign(struct service *service, struct unpack *in, struct bytes *answer, struct fault *f)
+{
+    struct span blob = unpack_span(in), draft = unpack_span(in);
+    struct cached_key *key;
+    AUTO(bytes) crl = {0};
+    TRY(unpack_finish(in, "a request to the signer", f));
+    TRY(key_cache_get(service->keys, blob, &key, f));
+    enum err err = key_sign_crl(cached_key(key), draft, &crl, f);
+    key_cache_release(service->keys, key);
+    TRY(err);
+    pack_span(answer, bytes_span(&crl));
+    return OK;
+}
+
 static enum err checkpoint_sign(struct service *service, struct unpack *in, struct bytes *answer, struct fault *f)
 {
     struct span blob = unpack_span(in), text = unpack_span(in);
@@ -142,7 +156,7 @@ static enum err (*const verbs[VERB_COUNT])(struct service *, struct unpack *, st
     [VERB_MAKE_AUTHORITY] = authority_make,       [VERB_MAKE_LOG] = log_make,
     [VERB_SIGN_CERTIFICATES] = certificates_sign, [VERB_SIGN_CHECKPOINT] = checkpoint_sign,
     [VERB_IMPORT_KEY] = import_key_tell,          [VERB_IMPORT_AUTHORITY] = authority_import,
-    [VERB_REISSUE_AUTHORITY] = authority_reissue,
+    [VERB_REISSUE_AUTHORITY] = authority_reissue, [VERB_SIGN_CRL] = crl_sign,
 };
 
 /* ---- the loop ---- */

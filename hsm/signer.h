@@ -4,8 +4,8 @@
  * threads of the signer, one per core, take messages from the same socket. Requests carry the sealed blobs that they
  * need, so the signer keeps nothing but a cache of opened keys; it can be killed at any time.
  *
- * Verbs: make authority, make log key, sign certificates (a batch), sign a checkpoint; and to import a CA: tell the
- * import key, import authority, reissue authority. */
+ * Verbs: make authority, make log key, sign certificates (a batch), sign a CRL, sign a checkpoint; and to import a CA:
+ * tell the import key, import authority, reissue authority. */
 #ifndef ENSIGN_HSM_SIGNER_H
 #define ENSIGN_HSM_SIGNER_H
 
@@ -66,6 +66,11 @@ struct signing {
 /* Signs them all, in as few messages as their size allows, spread over the signer's threads. Fails as a whole only
  * when the signer is down; else each signing has its own result. */
 MUST_USE enum err signer_sign(struct signer *signer, struct signing *signings, size_t count, struct fault *f);
+
+/* Signs a CRL (crl_build) with the key of a CA, after the signer has looked it over (lint.h). Errors: those of
+ * key_sign_crl(); ERR_LIMIT (CODE_TOO_LARGE) when it does not fit into a message. */
+MUST_USE enum err signer_sign_crl(struct signer *signer, struct span blob, struct span draft, struct bytes *ret_crl,
+                                  struct fault *f);
 
 /* How long those calls of signer_sign() took that were answered: one observation per batch. */
 const struct histogram *signer_sign_durations(const struct signer *signer);

@@ -417,6 +417,17 @@ enum err signer_reissue_authority(struct signer *signer, struct span blob, const
     return call_span(signer, &call, &message, ret_certificate, f);
 }
 
+enum err signer_sign_crl(struct signer *signer, struct span blob, struct span draft, struct bytes *ret_crl,
+                         struct fault *f)
+{
+    AUTO(call) call;
+    AUTO(bytes) message = {0};
+    call_begin(signer, VERB_SIGN_CRL, &call, &message);
+    pack_span(&message, blob);
+    pack_span(&message, draft);
+    return call_span(signer, &call, &message, ret_crl, f);
+}
+
 /* ---- signing a batch ---- */
 
 /* A run of signings in one message. */

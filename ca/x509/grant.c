@@ -40,15 +40,20 @@ void grant_cleanup(struct grant *grant)
     bytes_free(&grant->issuer_name);
 }
 
-static void issuer_judge(const struct grant *grant, const struct draft *draft, struct fault *f)
+/* identifier: NULL when there is none */
+static void issuer_judge(const struct grant *grant, struct span name, struct span algorithm, const uint8_t *identifier,
+                         struct fault *f)
 {
-    if (!span_equal(draft->issuer_name, bytes_span(&grant->issuer_name)))
+    if (!span_equal(name, bytes_span(&grant->issuer_name)))
         fault_reason(f, "/issuer", "not the name of the CA that this key belongs to");
-    if (!span_equal(draft->signature_algorithm, signature_algorithm(grant->algorithm)))
+    if (!span_equal(algorithm, signature_algorithm(grant->algorithm)))
         fault_reason(f, "/signature", "the key signs as %s does", key_algorithm_name(grant->algorithm));
-    if (!draft->has_authority_key_identifier ||
-        memcmp(draft->authority_key_identifier, grant->key_identifier, KEY_IDENTIFIER_SIZE) != 0)
+    if (!identifier || memcmp(identifier, grant->key_identifier, KEY_IDENTIFIER_SIZE) != 0)
         fault_reason(f, "/authorityKeyIdentifier", "not the identifier of this key");
+}
+
+static void subject_judge(const struct draft *draft, struct fault *f)
+{
     if (!draft->has_subject_key_identifier)
         fault_reason(f, "/subjectKeyIdentifier", "missing");
     if (draft->serial[0] == 0 || draft->serial[0] >= 0x80)
@@ -84,8 +89,20 @@ enum err grant_check(const struct grant *grant, const struct draft *draft, struc
 {
     if (grant->kind != GRANT_AUTHORITY)
         return fault_set(f, CODE_POLICY_DENIED, "the key signs no certificates");
-    issuer_judge(grant, draft, f);
+    issuer_judge(grant, draft->issuer_name, draft->signature_algorithm,
+                 draft->has_authority_key_identifier ? draft->authority_key_identifier : NULL, f);
+    subject_judge(draft, f);
     usage_judge(grant, &draft->content, f);
     validity_judge(grant, &draft->content, f);
     return fault_if_reasons(f, CODE_POLICY_DENIED, "the certificate is not one that the key may sign");
+}
+
+enum err grant_check_crl(const struct grant *grant, const struct crl *crl, struct fault *f)
+{
+    if (grant->kind != GRANT_AUTHORITY)
+        return fault_set(f, CODE_POLICY_DENIED, "the key signs no CRLs");
+    issuer_judge(grant, crl->issuer_name, crl->signature_algorithm, crl->authority_key_identifier, f);
+    if (crl->next_update - crl->this_update > CRL_LIFE_MAX_SECONDS)
+        fault_reason(f, "/nextUpdate", "more than %d days after thisUpdate", CRL_LIFE_MAX_SECONDS / 86400);
+    return fault_if_reasons(f, CODE_POLICY_DENIED, "the CRL is not one that the key may sign");
 }

@@ -4,10 +4,10 @@
 #define ENSIGN_CA_X509_GRANT_H
 
 #include "ca/base/pack.h"
-#include "ca/x509/draft.h"
+#include "ca/x509/crl.h"
 
 enum grant_kind {
-    GRANT_AUTHORITY = 1, /* leaf certificates under the CA's name */
+    GRANT_AUTHORITY = 1, /* leaf certificates and CRLs under the CA's name */
     GRANT_LOG = 2,       /* checkpoints of the audit log with this origin */
 };
 
@@ -31,5 +31,12 @@ void grant_cleanup(struct grant *grant);
 /* Whether the key of this grant may sign the draft: issuer, algorithm, key identifiers, not a CA, usages, lifetime,
  * serial positive and of 20 bytes. ERR_DENIED (CODE_POLICY_DENIED) with every reason. */
 MUST_USE enum err grant_check(const struct grant *grant, const struct draft *draft, struct fault *f);
+
+/* Whether the key of this grant may sign the CRL: issuer, algorithm and key identifier are its own, and it is good for
+ * at most CRL_LIFE_MAX_SECONDS. That the CA's certificate has cRLSign (RFC 5280 §4.2.1.3) is no matter of the key,
+ * which may have several certificates; whoever asks for the CRL looks at it. ERR_DENIED (CODE_POLICY_DENIED) with every
+ * reason. */
+enum { CRL_LIFE_MAX_SECONDS = 30 * 86400 };
+MUST_USE enum err grant_check_crl(const struct grant *grant, const struct crl *crl, struct fault *f);
 
 #endif
