@@ -153,11 +153,6 @@ static void authority_event(const char *event, const struct caller *caller, cons
 
 /* ---- another generation of a CA ---- */
 
-static void authority_auto(struct authority **authority)
-{
-    authority_free(*authority);
-}
-
 static enum err generation_commit(struct ca *ca, const struct caller *caller, const char *event,
                                   struct authority_record *take_record, const struct authority **ret_authority,
                                   struct fault *f)

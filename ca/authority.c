@@ -112,7 +112,7 @@ void authority_free(struct authority *authority)
     free(authority);
 }
 
-static void authority_auto(struct authority **authority)
+void authority_auto(struct authority **authority)
 {
     authority_free(*authority);
 }

@@ -48,6 +48,7 @@ MUST_USE enum err authority_make_again(struct signer *signer, const struct autho
 MUST_USE enum err authority_new(struct authority_record *take_record, struct authority **ret_authority,
                                 struct fault *f);
 void authority_free(struct authority *authority);
+void authority_auto(struct authority **authority); /* for CLEANUP() */
 
 /* Adds a CA that has just been committed; *take_authority is NULL when it was added. */
 MUST_USE enum err authorities_add(struct authorities *authorities, struct authority **take_authority, struct fault *f);

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "ca/clusters.h"
+#include "ca/crl.h"
 #include "ca/meta.h"
+#include "ca/revocation.h"
 #include "ca/rotation.h"
 
 /* The service's own CA lives longer than any cluster's: replacing it means visiting every node. */
@@ -49,7 +51,8 @@ static enum err put(struct write *write, struct bytes *key, struct bytes *row, s
 
 /* The first rows, in one commit. */
 static enum err rows_create(struct store *store, const struct service_record *service,
-                            const struct authority_record *authority, const struct clock_state *clock, struct fault *f)
+                            const struct authority_record *authority, const struct crl_record *crl,
+                            const struct clock_state *clock, struct fault *f)
 {
     AUTO(bytes) schema_key = {0};
     AUTO(bytes) schema = {0};
@@ -57,6 +60,8 @@ static enum err rows_create(struct store *store, const struct service_record *se
     AUTO(bytes) service_row = {0};
     AUTO(bytes) authority_key = {0};
     AUTO(bytes) authority_row = {0};
+    AUTO(bytes) crl_key = {0};
+    AUTO(bytes) crl_row = {0};
     AUTO(bytes) clock_key = {0};
     AUTO(bytes) clock_row = {0};
     key_meta("schema", &schema_key);
@@ -65,13 +70,16 @@ static enum err rows_create(struct store *store, const struct service_record *se
     service_record_pack(service, &service_row);
     key_authority(authority->cluster, authority->name, authority->generation, &authority_key);
     authority_record_pack(authority, &authority_row);
+    key_crl(crl->cluster, crl->authority, &crl_key);
+    crl_record_pack(crl, &crl_row);
     key_meta("clock", &clock_key);
     clock_state_pack(clock, &clock_row);
-    struct write writes[4];
+    struct write writes[5];
     TRY(put(&writes[0], &schema_key, &schema, f));
     TRY(put(&writes[1], &service_key, &service_row, f));
     TRY(put(&writes[2], &authority_key, &authority_row, f));
     TRY(put(&writes[3], &clock_key, &clock_row, f));
+    TRY(put(&writes[4], &crl_key, &crl_row, f));
     struct expectation absent = {bytes_span(&schema_key), 0};
     return store_commit(store, &absent, 1, writes, ARRAY_SIZE(writes), f);
 }
@@ -90,15 +98,19 @@ enum err ca_create(const char *path, struct signer *signer, const struct alterna
     clock_boot_id(boot_id);
     struct clock_state clock = clock_state_from(&now, boot_id);
     AUTO(service_record) service = {.created_at = now.wall_seconds};
-    AUTO(authority_record) authority = {0};
+    AUTO(authority_record) record = {0};
+    AUTO(crl_record) crl = {0};
+    CLEANUP(authority_auto) struct authority *authority = NULL;
     snprintf(service.origin, sizeof service.origin, "%s", origin);
     TRY(alternative_names_copy(names, &service.names, f));
     TRY(signer_make_log(signer, origin, &service.log_blob, service.log_public_key, f));
     TRY(authority_make(signer, CLUSTER_SERVICE, AUTHORITY_SERVICE, KEY_ECDSA_P256, service_authority_lifetime_seconds,
-                       service.created_at, &authority, f));
+                       service.created_at, &record, f));
+    TRY(authority_new(&record, &authority, f));
+    TRY(crl_first(signer, authority, service.created_at, &crl, f));
     CLEANUP(store_auto) struct store *store = NULL;
     TRY(store_lmdb_open(path, true, &store, f));
-    return rows_create(store, &service, &authority, &clock, f);
+    return rows_create(store, &service, &authority->record, &crl, &clock, f);
 }
 
 /* ---- opening ---- */
@@ -155,6 +167,7 @@ static enum err parts_open(struct ca *ca, const char *path, const struct clock_b
     TRY(authorities_load(ca->store, &ca->authorities, f));
     TRY(clusters_load(ca->store, &ca->clusters, f));
     TRY(key_claims_new(ca->store, &ca->claims, f));
+    TRY(revocations_load(ca->store, &ca->revocations, f));
     TRY(index_open(ca->store, ca->claims, &ca->index, f));
     TRY(rotations_load(ca->store, &ca->rotations, f));
     TRY(news_new(&ca->news, f));
@@ -175,6 +188,7 @@ enum err ca_open(const char *path, struct signer *signer, const struct clock_bas
         return fault_no_memory(f);
     ca->signer = signer;
     pthread_mutex_init(&ca->checkpoint.lock, NULL);
+    pthread_mutex_init(&ca->crl_lock, NULL);
     for (size_t i = 0; i < IDEMPOTENCY_LOCKS; i++)
         pthread_mutex_init(&ca->idempotency_locks[i], NULL);
     sem_init(&ca->crypto, 0, (unsigned)(2 * sysconf(_SC_NPROCESSORS_ONLN)));
@@ -193,6 +207,7 @@ void ca_close(struct ca *ca)
     rotations_free(ca->rotations);
     key_claims_free(ca->claims);
     heartbeats_free(ca->heartbeats);
+    revocations_free(ca->revocations);
     restore_close(ca->restore);
     clock_close(ca->clock);
     clusters_free(ca->clusters);
@@ -202,6 +217,7 @@ void ca_close(struct ca *ca)
     profiles_cleanup(&ca->profiles);
     bytes_free(&ca->checkpoint.note);
     pthread_mutex_destroy(&ca->checkpoint.lock);
+    pthread_mutex_destroy(&ca->crl_lock);
     for (size_t i = 0; i < IDEMPOTENCY_LOCKS; i++)
         pthread_mutex_destroy(&ca->idempotency_locks[i]);
     blocklist_cleanup(&ca->blocked_keys);

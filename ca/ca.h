@@ -34,6 +34,8 @@ struct ca {
     struct index *index;
     struct news *news;
     struct rotations *rotations;
+    struct revocations *revocations;
+    pthread_mutex_t crl_lock; /* one CRL is made at a time */
     struct ledger *ledger;
     struct authorities *authorities;
     struct profiles profiles;

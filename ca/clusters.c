@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ca/adopt.h"
+#include "ca/crl.h"
 
 /* One inventory. The list has a reference, and everybody who found it: an update puts another into the list. */
 struct entry {
@@ -280,6 +281,7 @@ static enum err creation_authorities(struct ca *ca, const struct cluster *cluste
         authority_record_pack(&record, &row);
         change_put(&creation->change, &key, &row);
         TRY(authority_new(&record, &creation->authorities[i], f));
+        TRY(crl_begin(ca->signer, creation->authorities[i], now, &creation->change, f));
     }
     return OK;
 }

@@ -8,11 +8,13 @@
 
 #include "ca/base/document.h"
 #include "ca/base/encode.h"
+#include "ca/crl.h"
 #include "ca/deployed.h"
 #include "ca/lease.h"
 #include "ca/ledger.h"
 #include "ca/lineage.h"
 #include "ca/meta.h"
+#include "ca/revocation.h"
 #include "ca/rotation.h"
 #include "ca/shared_key.h"
 
@@ -23,8 +25,9 @@ struct issue {
     uint8_t serial[SERIAL_SIZE];
     uint8_t sha256[SHA256_SIZE];
     uint64_t sequence;
-    enum requester role; /* at this service; 0: none */
-    bool present;        /* as a record */
+    enum requester role;   /* at this service; 0: none */
+    bool present, revoked; /* as a record, and what that says */
+    unsigned revocations;  /* rows */
 };
 
 struct verify {
@@ -156,6 +159,7 @@ static enum err certificate_add(struct verify *verify, struct span key, struct s
         serial_reason(verify, record.serial, "the log issues another one with this serial");
     else {
         issue->present = true;
+        issue->revoked = record.revoked_at != 0;
         if (issue->role != record.role)
             serial_reason(verify, record.serial, "has another role than the log gives it");
     }
@@ -274,6 +278,37 @@ static bool lease_visit(void *context, struct span key, struct span row)
     return verify->err == OK;
 }
 
+static bool revocation_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    struct revocation_record record;
+    verify->err = revocation_record_unpack(row, &record, verify->fault);
+    struct issue *issue = verify->err == OK ? issue_find(verify, record.serial) : NULL;
+    if (issue)
+        issue->revocations++;
+    else if (verify->err == OK)
+        serial_reason(verify, record.serial, "it is revoked, and no entry of the log issues it");
+    return verify->err == OK;
+}
+
+static bool crl_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    AUTO(crl_record) record = {0};
+    AUTO(crl) crl = {0};
+    verify->err = crl_record_unpack(row, &record, verify->fault);
+    if (verify->err == OK)
+        verify->err = crl_parse_signed(bytes_span(&record.der), &crl, verify->fault);
+    for (size_t i = 0; verify->err == OK && i < crl.entries_count; i++) {
+        const struct issue *issue = issue_find(verify, crl.entries[i].serial);
+        if (!issue || issue->revocations == 0)
+            serial_reason(verify, crl.entries[i].serial, "a CRL lists it, and it is not revoked");
+    }
+    return verify->err == OK;
+}
+
 static bool index_visit(void *context, struct span key, struct span row)
 {
     (void)row;
@@ -324,9 +359,13 @@ static enum err index_verify(struct store *store, struct verify *verify, struct 
 
 static void issues_missing(struct verify *verify)
 {
-    for (size_t i = 0; i < verify->issues_count; i++)
-        if (!verify->issues[i].present)
-            serial_reason(verify, verify->issues[i].serial, "the log issues it, and it is not there");
+    for (size_t i = 0; i < verify->issues_count; i++) {
+        const struct issue *issue = &verify->issues[i];
+        if (!issue->present)
+            serial_reason(verify, issue->serial, "the log issues it, and it is not there");
+        if (issue->revocations != (issue->revoked ? 1U : 0U))
+            serial_reason(verify, issue->serial, "its record and the list of revocations do not agree");
+    }
 }
 
 enum err database_verify(struct store *store, struct verified *ret_verified, struct fault *f)
@@ -334,9 +373,10 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
     static const struct {
         char letter;
         store_visit *visit;
-    } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit}, {'c', cluster_visit},
-                 {'n', sealing_key_visit}, {'k', shared_key_visit}, {'g', lineage_visit},   {'d', deployed_visit},
-                 {'r', rotation_visit},    {'w', lease_visit},      {'x', index_visit}};
+    } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit},  {'c', cluster_visit},
+                 {'n', sealing_key_visit}, {'k', shared_key_visit}, {'g', lineage_visit},    {'d', deployed_visit},
+                 {'r', rotation_visit},    {'w', lease_visit},      {'q', revocation_visit}, {'v', crl_visit},
+                 {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;
     TRY(store_verify(store, &rows, f));

@@ -72,10 +72,17 @@ MUST_USE enum err caller_cluster(struct app *app, const struct caller *caller, c
 /* 201 with its Location, or 200 when it was stored before. made is a struct issue_result. */
 api_render certificate_answer;
 
+/* ---- the webhook of API servers (api_revocation.c) ---- */
+
+enum { REVIEW_CREDENTIALS_MAX = 16 };
+/* Reads a SubjectAccessReview of authorization.k8s.io/v1, of which there may be more than is known here.
+ *   ret_credentials  a list of texts, or NULL; borrowed.  ERR_INPUT */
+MUST_USE enum err review_read(const struct document *document, json_t **ret_credentials, struct fault *f);
+
 /* ---- the handlers ---- */
 
 http_handler api_cluster_create, api_cluster_list, api_cluster_get, api_cluster_update;
-http_handler api_authority_list, api_authority_bundle;
+http_handler api_authority_list, api_authority_bundle, api_authority_crl;
 http_handler api_authority_import, api_authority_reissue, api_import_key_get;
 http_handler api_catalogue_get;
 http_handler api_token_create, api_token_list, api_token_revoke;
@@ -88,6 +95,7 @@ http_handler api_rotation_create, api_rotation_list, api_rotation_get;
 http_handler api_work_get;
 http_handler api_certificate_issue, api_certificate_list, api_certificate_get;
 http_handler api_deployed_put, api_deployed_list;
+http_handler api_revocation_make, api_revocation_make_all, api_revocation_fingerprints, api_revocation_review;
 http_handler api_identity_create, api_identity_whoami;
 http_handler api_audit_checkpoint, api_audit_entries, api_audit_key, api_audit_witness;
 http_handler api_clock_get, api_clock_acknowledge;

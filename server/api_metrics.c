@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/crl.h"
 #include "ca/deployed.h"
 #include "server/api.h"
 #include "server/metrics.h"
@@ -182,6 +183,36 @@ static enum err deployment_write(struct app *app, struct bytes *out, struct faul
     return OK;
 }
 
+/* ---- CRLs ---- */
+
+struct crl_families {
+    int64_t now;
+    struct bytes *next_update, *revoked;
+    size_t count;
+};
+
+static bool crl_write(void *context, const struct crl_record *crl)
+{
+    struct crl_families *families = context;
+    const struct metric_label labels[] = {{"cluster", crl->cluster}, {"authority", crl->authority}, {0}};
+    metric_sample(families->next_update, "ensign_crl_next_update_seconds", labels,
+                  (double)(crl->next_update - families->now));
+    metric_sample(families->revoked, "ensign_crl_revoked", labels, crl->entries);
+    return ++families->count < CERTIFICATES_MAX;
+}
+
+static enum err crls_write(struct app *app, struct bytes *out, struct fault *f)
+{
+    AUTO(bytes) revoked = {0};
+    struct crl_families families = {ca_now(app->ca), out, &revoked, 0};
+    metric_family(out, "ensign_crl_next_update_seconds", "gauge",
+                  "Time until a CRL's nextUpdate; half of its life is 302400 s, when the next one is made.");
+    metric_family(&revoked, "ensign_crl_revoked", "gauge", "Certificates that a CRL lists.");
+    TRY(crl_each(app->ca, crl_write, &families, f));
+    bytes_append_span(out, bytes_span(&revoked));
+    return bytes_check(&revoked, f);
+}
+
 static enum err answer_metrics(struct app *app, const struct http_request *request, struct http_response *ret_response,
                                struct fault *f)
 {
@@ -194,6 +225,7 @@ static enum err answer_metrics(struct app *app, const struct http_request *reque
     profiles_write(app, "ensign_certificates_denied_total", "Requests that the decision refused.", true, out);
     parts_write(app, out);
     certificates_write(app, out);
+    TRY(crls_write(app, out, f));
     TRY(deployment_write(app, out, f));
     metrics_requests_write(app->metrics, out);
     metrics_process_write(app->metrics, out);

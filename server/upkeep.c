@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "ca/crl.h"
+#include "ca/revocation.h"
 #include "server/clock.h"
 #include "server/logger.h"
 
@@ -22,7 +24,7 @@ struct upkeep {
     pthread_cond_t changed;
     bool look, stopping;  /* under the mutex */
     int64_t renewal_time; /* these are the thread's own, once it runs */
-    bool clock_untrusted, restore_pending;
+    bool clock_untrusted, restore_pending, crls_failing;
 };
 
 /* ---- the clock ---- */
@@ -50,6 +52,31 @@ static void restore_look(struct upkeep *upkeep)
     else if (!pending && upkeep->restore_pending)
         log_message(LOG_LEVEL_INFO, "an admin has acknowledged that the database is an older copy");
     upkeep->restore_pending = pending;
+}
+
+/* ---- CRLs ---- */
+
+static void crl_tell(const char *cluster, const char *authority, const struct fault *why)
+{
+    struct bytes line = {0};
+    log_begin(&line, LOG_LEVEL_ERROR, "a CRL cannot be made");
+    log_text(&line, "cluster", cluster);
+    log_text(&line, "authority", authority);
+    log_reason(&line, why);
+    log_end(&line);
+}
+
+/* What fails is told once, until it works again. */
+static void crls_make(struct upkeep *upkeep)
+{
+    struct ca *ca = upkeep->app->ca;
+    revocations_take_unlisted(ca->revocations);
+    bool failing = crl_refresh_all(ca, upkeep->crls_failing ? NULL : crl_tell) > 0;
+    if (failing)
+        revocations_set_unlisted(ca->revocations);
+    else if (upkeep->crls_failing)
+        log_message(LOG_LEVEL_INFO, "all CRLs could be made again");
+    upkeep->crls_failing = failing;
 }
 
 /* ---- its own certificate ---- */
@@ -119,6 +146,14 @@ static bool renewal_wait(struct upkeep *upkeep)
     while (!upkeep->look && !upkeep->stopping && clock_milliseconds() < end) {
         clock_look(upkeep);
         restore_look(upkeep);
+        if (revocations_take_unlisted(upkeep->app->ca->revocations)) { /* which may take its time */
+            pthread_mutex_unlock(&upkeep->mutex);
+            crls_make(upkeep);
+            pthread_mutex_lock(&upkeep->mutex);
+            clock_gettime(CLOCK_MONOTONIC, &until);
+            if (upkeep->look || upkeep->stopping)
+                break;
+        }
         until.tv_sec += CLOCK_LOOK_SECONDS;
         pthread_cond_clockwait(&upkeep->changed, &upkeep->mutex, CLOCK_MONOTONIC, &until);
     }
@@ -164,6 +199,7 @@ static void *upkeep_run(void *context)
             log_fault(LOG_LEVEL_ERROR, "the TLS certificate cannot be used", &fault);
         strangers_report(upkeep->app);
         answers_expire(upkeep->app);
+        crls_make(upkeep);
     }
     return NULL;
 }

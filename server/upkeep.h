@@ -1,6 +1,7 @@
 /* upkeep.h: what a server does beside answering: renews its TLS certificate, says when the clock is not trusted, writes
- * a leaf about the strangers it refused, and removes answers that were kept for a day. One thread, which looks each
- * hour and when it is told to. */
+ * a leaf about the strangers it refused, removes answers that were kept for a day, and makes CRLs anew when they are
+ * due, or within seconds when something was revoked that none lists. One thread, which looks each hour and when it is
+ * told to. */
 #ifndef ENSIGN_SERVER_UPKEEP_H
 #define ENSIGN_SERVER_UPKEEP_H
 

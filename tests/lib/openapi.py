@@ -84,7 +84,7 @@ class Description:
                 yield 'HEAD is answered with a body'
             return
         try:
-            value = json.loads(body) if 'json' in content_type else body.decode()
+            value = json.loads(body) if 'json' in content_type else body.decode('latin-1' if content_type == 'application/pkix-crl' else 'utf-8')
         except ValueError as error:
             yield f'the body does not parse: {error}'
             return
