@@ -86,6 +86,17 @@ MATRIX = [
     ('GET', '/v1/clusters/vagrant/deployed?node=etcdtwo', None, (401, 403, 404, 200, 200, 200, 200)),
     ('GET', '/v1/clusters/vagrant/deployed?node=none', None, (401, 403, 404, 404, 404, 404, 404)),
     ('GET', '/v1/clusters/other/deployed', None, (401, 403, 404, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/vagrant/authorities/etcd-ca/crl', None, (200,) * 7),
+    ('GET', '/v1/clusters/ensign/authorities/service-ca/crl?format=pem', None, (200,) * 7),
+    ('GET', '/v1/clusters/vagrant/authorities/none/crl', None, (404,) * 7),
+    ('POST', '/v1/certificates/{gone}/revocation', 'reason', (401, 403, 403, 200, 403, 200, 200)),
+    ('POST', '/v1/certificates/{identity}/revocation', 'reason', (401, 403, 403, 403, 403, 200, 200)),
+    ('POST', '/v1/clusters/vagrant/revocations', 'selector', (401, 403, 403, 200, 403, 200, 200)),
+    ('POST', '/v1/clusters/none/revocations', 'selector', (401, 403, 403, 404, 403, 404, 404)),
+    ('GET', '/v1/clusters/vagrant/revoked-fingerprints', None, (401, 403, 200, 200, 200, 200, 200)),
+    ('GET', '/v1/clusters/other/revoked-fingerprints', None, (401, 403, 404, 200, 200, 200, 200)),
+    ('POST', '/v1/clusters/vagrant/subjectaccessreview', 'review', (401, 403, 403, 403, 403, 403, 403)),
+    ('POST', '/v1/clusters/other/subjectaccessreview', 'review', (401, 403, 404, 403, 403, 403, 403)),
     ('POST', '/v1/identities', 'identity', (401, 403, 403, 403, 403, 201, 201)),
     ('GET', '/v1/certificates', None, (401, 403, 200, 200, 200, 200, 200)),
     ('GET', '/v1/certificates?cluster=vagrant&node=etcdone', None, (401, 403, 200, 200, 200, 200, 200)),
@@ -174,6 +185,12 @@ class Roles(Case):
         status, answer, _ = cls.admin.post('/v1/clusters/vagrant/rotations', {})
         assert status == 201, answer
         things['rotation'] = answer['id']
+        status, answer = issue(cls.admin, der.request(Key()), node='etcdthree')
+        assert status == 201, answer
+        things['gone'] = answer['serial']
+        status, answer, _ = cls.admin.post('/v1/identities', {'name': 'gone', 'role': 'auditor', 'csr': der.request(Key())})
+        assert status == 201, answer
+        things['identity'] = answer['serial']
         return things
 
     def body(self, kind):
@@ -192,6 +209,12 @@ class Roles(Case):
             return {'checkpoint': self.world.nobody().get('/v1/audit/checkpoint')[1].decode()}
         if kind == 'entries':
             return {'entries': 7}
+        if kind == 'reason':
+            return {'reason': 'superseded'}
+        if kind == 'selector':
+            return {'reason': 'superseded', 'user': 'nobody'}
+        if kind == 'review':
+            return {'apiVersion': 'authorization.k8s.io/v1', 'kind': 'SubjectAccessReview', 'spec': {'user': 'jane'}}
         if kind == 'report':
             return {'agent': {'version': '1'}, 'certificates': []}
         if kind == 'renewal':
