@@ -2,11 +2,13 @@
  * noun. Parsing, help, the manual page and the completion of the shells follow from these tables. */
 #include "client/commands.h"
 
+#include "ca/x509/crl.h"
 #include "client/coverage.h"
 #include "client/output.h"
 #include "policies/words.h"
 
 static const char *const authority_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", "service-ca", NULL};
+static const char *const format_words[] = {"pem", "der", NULL};
 static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
 static const char *const shared_key_words[] = {"sa", "apiserver-etcd-client", NULL};
 static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
@@ -50,6 +52,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .kind = VALUE_FILE},
     [OPTION_GENERATE_MISSING] = {.name = "generate-missing", .help = "make a new CA for each that is not there"},
     [OPTION_FORCE] = {.name = "force", .help = "replace files that ensign did not put there"},
+    [OPTION_FORMAT] = {.name = "format",
+                       .argument = "FORMAT",
+                       .help = "of a CRL: pem or der [pem]",
+                       .words = format_words},
     [OPTION_GROUP] = {.name = "group", .argument = "NAME", .help = "a group of the user; may be given again"},
     [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
     [OPTION_KEY] = {.name = "key",
@@ -98,6 +104,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                         .argument = "NAME",
                         .help = "the profile; enroll takes several",
                         .kind = VALUE_PROFILE},
+    [OPTION_REASON] = {.name = "reason",
+                       .argument = "REASON",
+                       .help = "why it is revoked (RFC 5280, 5.3.1)",
+                       .words = crl_reason_words},
     [OPTION_ROLE] = {.name = "role", .argument = "ROLE", .help = "what the identity may do", .words = role_words},
     [OPTION_ROOT] = {.name = "root",
                      .argument = "DIR",
@@ -318,6 +328,18 @@ const struct command commands[] = {
      "  ensign certificate check-expiration --cluster vagrant\n"
      "  ensign certificate check-expiration --threshold 14d -o json > expiry.json\n",
      certificate_check_expiration},
+    {"certificate revoke", "[SERIAL]", 0, 1,
+     READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(NODE) | OPTION_BIT(PROFILE) | OPTION_BIT(USER) |
+         OPTION_BIT(REASON) | OPTION_BIT(YES),
+     OPTION_BIT(REASON), "revoke certificates",
+     "One, or with --yes all valid ones of a node, a profile or a user; all that is given must match.\n"
+     "A node alone loses its identity and its join tokens, too. The CRL that lists them is there when\n"
+     "this returns; who checks it learns of it with its next copy (`ensign ca crl`). What is revoked is\n"
+     "not renewed: the node needs a new token. The service itself refuses a revoked identity at once.\n\n"
+     "  ensign certificate revoke 0cf548e069c1e9f49a2a7b9ca7aa7c161cbcfea9 --reason keyCompromise\n"
+     "  ensign certificate revoke --cluster vagrant --node etcdtwo --reason cessationOfOperation --yes\n"
+     "  ensign certificate revoke --cluster vagrant --user jane --reason privilegeWithdrawn --yes\n",
+     certificate_revoke},
     {"ca show", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER), OPTION_BIT(CLUSTER), "show the CAs of a cluster",
      "  ensign ca show --cluster vagrant -o wide\n", ca_show},
     {"ca bundle", "", 0, 0, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(OUT),
@@ -325,6 +347,14 @@ const struct command commands[] = {
      "  ensign ca bundle --cluster vagrant --authority etcd-ca --out etcd-ca.crt\n"
      "  ensign ca bundle --cluster ensign --authority service-ca\n",
      ca_bundle},
+    {"ca crl", "", 0, 0,
+     OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(OUT) | OPTION_BIT(FORMAT),
+     OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY), "fetch the CRL of an authority",
+     "The list of the revoked certificates, which is good for 7 days and made anew when half of that is\n"
+     "over, and with each revocation. etcd before 3.6 wants DER (--client-crl-file, --peer-crl-file); it\n"
+     "reads the file at each connection, and refuses everybody while there is none that it can read.\n\n"
+     "  ensign ca crl --cluster vagrant --authority etcd-ca --format der --out etcd-ca.crl\n",
+     ca_crl},
     {"ca import", "", 0, 0,
      READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY) | OPTION_BIT(CERTIFICATE) | OPTION_BIT(KEY) |
          OPTION_BIT(PASSPHRASE_FILE),
