@@ -352,7 +352,9 @@ const struct command commands[] = {
      OPTION_BIT(CLUSTER) | OPTION_BIT(AUTHORITY), "fetch the CRL of an authority",
      "The list of the revoked certificates, which is good for 7 days and made anew when half of that is\n"
      "over, and with each revocation. etcd before 3.6 wants DER (--client-crl-file, --peer-crl-file); it\n"
-     "reads the file at each connection, and refuses everybody while there is none that it can read.\n\n"
+     "reads the file at each connection, and refuses everybody while there is none that it can read.\n"
+     "Connections that are open it leaves alone. A member of etcd that is revoked is only out when it is\n"
+     "removed, too (etcdctl member remove): the others connect to it, and look at no CRL then.\n\n"
      "  ensign ca crl --cluster vagrant --authority etcd-ca --format der --out etcd-ca.crl\n",
      ca_crl},
     {"ca import", "", 0, 0,

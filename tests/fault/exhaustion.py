@@ -115,7 +115,7 @@ def memory_place(caller, part, place, lasting, outcome, seen):
 
 
 def memory_rounds(service, places, outcome):
-    load = Load(service, 0, 0, 0, 0, 0)
+    load = Load(service, 0, 0, 0, 0, 0, 0)
     seen = {}
     with load:
         caller = Caller(service, load)

@@ -5,7 +5,8 @@
 Between two faults at least one certificate is acknowledged; the moment of the fault is random. Afterwards nothing that
 was acknowledged may be missing or different (I1, I2), serials are unique (I3), every checkpoint that was ever shown is a
 prefix of the log, the log's issue leaves are exactly the certificates (I5), tokens get the same answers again (I6), and
-what was renewed has one successor, the one that was acknowledged.
+what was renewed has one successor, the one that was acknowledged; what was revoked stays so and is in the CRL, whose number
+only rises.
 """
 import random
 import time
@@ -59,7 +60,7 @@ def endure(outcome, service, rounds, one_round):
         outcome.wrong.append(str(error))
     outcome.acknowledged = len(load.acknowledged)
     outcome.notes = {'checkpoints': len(load.checkpoints), 'tokens': len(load.tokens), 'clusters': len(load.clusters),
-                     'renewals': len(load.successors)}
+                     'renewals': len(load.successors), 'revocations': len(load.revoked)}
     service.keep = bool(outcome.wrong) and service.keep_evidence
     return outcome
 

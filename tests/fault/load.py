@@ -1,6 +1,7 @@
 """Clients that work until stopped, and remember all that they were promised: operators with requests, nodes with join
-tokens that ask for everything twice, one that renews what it has over and over, an admin who creates clusters, and
-somebody who reads each checkpoint."""
+tokens that ask for everything twice, one that renews what it has over and over, an operator who
+revokes, an admin who creates clusters, and
+somebody who reads each checkpoint and CRL."""
 import hashlib
 import http.client
 import itertools
@@ -22,22 +23,24 @@ PROFILES = ('etcd-member', 'etcd-healthcheck-client', 'node-identity')
 CERTIFICATES = '/v1/clusters/vagrant/certificates'
 GONE = (OSError, http.client.HTTPException)
 REQUESTS = 2  # of each node, as a key belongs to one
+CRL = '/v1/clusters/vagrant/authorities/kubernetes/crl'
 RENEWER, RENEWED = 'masterone', 'apiserver-etcd-client'
 
 
 class Load:
     """operators, nodes: how many threads of each. There is one renewer at most."""
 
-    def __init__(self, service, operators=2, nodes=2, admins=1, watchers=1, renewers=1):
+    def __init__(self, service, operators=2, nodes=2, admins=1, watchers=1, renewers=1, revokers=1):
         self.service = service
         self.pin = bytes.fromhex(json.loads(service.context_file.read_text())['pin'].removeprefix('sha256:'))
         self.requests = {node: [der.request(Key()) for _ in range(REQUESTS)] for node in (*NODES, RENEWER)}
         self.acknowledged, self.tokens, self.clusters = {}, {}, {}
         self.successors = {}  # serial -> what its renewer got for it
+        self.revoked, self.crl_numbers = {}, []  # serial -> number of the CRL that listed it; as they were seen
         self.checkpoints, self.refused, self.wrong = set(), {}, []
         self.stopping = threading.Event()
         kinds = [self.operate] * operators + [self.enrol] * nodes + [self.administrate] * admins + [self.watch] * watchers
-        kinds += [self.renew] * renewers
+        kinds += [self.renew] * renewers + [self.revoke] * revokers
         self.threads = [threading.Thread(target=kind, daemon=True) for kind in kinds]
 
     def begin(self):
@@ -148,6 +151,20 @@ class Load:
                 self.wrong.append(f'{have["serial"]} has a second successor')
             have = answer
 
+    def revoke(self):
+        """Users, whom nobody else needs."""
+        client, csr = Client(self.service, self.service.context_file), der.request(Key())
+        while not self.stopping.wait(0.05):
+            status, answer = self.ask(client, 'POST', CERTIFICATES, {'profile': 'user', 'user': 'jonah', 'csr': csr})
+            if status != 201:
+                continue
+            serial, self.acknowledged[answer['serial']] = answer['serial'], answer['certificate']
+            status, answer = self.insist(client, 'POST', f'/v1/certificates/{serial}/revocation', {'reason': 'superseded'})
+            if status == 200:
+                self.revoked[serial] = answer['crl'] and answer['crl']['number']
+            elif status:
+                self.wrong.append(f'a revocation is refused: {status} {answer}')
+
     def administrate(self):
         client, number = Client(self.service, self.service.context_file), 0
         while not self.stopping.wait(0.5):
@@ -164,11 +181,22 @@ class Load:
         client = Client(self.service)
         while not self.stopping.wait(0.02):
             self.checkpoint(client)
+            self.crl(client)
+
+    def crl(self, client):
+        status, data = self.ask(client, 'GET', CRL)
+        if status == 200:
+            self.crl_numbers.append(crl_number(data))
 
     def checkpoint(self, client):
         status, note = self.ask(client, 'GET', '/v1/audit/checkpoint')
         if status == 200:
             self.checkpoints.add(audit.checkpoint_parse(note)[1:])
+
+
+def crl_number(data):
+    at = data.index(bytes.fromhex('0603551d14')) + 7  # the INTEGER in the extension cRLNumber
+    return int.from_bytes(data[at + 2:at + 2 + data[at + 1]], 'big')
 
 
 # ---- the invariants ----
@@ -183,6 +211,7 @@ def violations(service, load):
     yield from token_violations(service, load, listed)
     yield from cluster_violations(admin, load)
     yield from renewal_violations(admin, load)
+    yield from revocation_violations(admin, load)
 
 
 def lost(admin, load, listed):
@@ -248,3 +277,31 @@ def renewal_violations(admin, load):
             yield f'{serial} was renewed as {successor}, and the log has {successors.get(serial)}'
     if len(set(successors) - set(load.successors)) > 1:  # one answer may not have come when it was time to stop
         yield 'there are renewals that nobody has asked for'
+
+
+def revocation_violations(admin, load):
+    """What was revoked stays so, was revoked once, and is in the CRL, whose number only rises."""
+    leaves = [json.loads(leaf) for leaf in audit.leaves(admin)]
+    serials = [serial for leaf in leaves if leaf['event'] == 'certificate.revoked' for serial in leaf['serials']]
+    listed = lambda data: all(bytes.fromhex(serial) in data for serial in serials)
+    wait = time.monotonic() + 30
+    while not listed(data := admin.get(CRL)[1]) and time.monotonic() < wait:
+        time.sleep(0.1)
+    numbers = [*load.crl_numbers, crl_number(data)]
+    for serial, number in load.revoked.items():
+        if serials.count(serial) != 1:
+            yield f'{serial} was revoked {serials.count(serial)} times, as the log has it'
+        if bytes.fromhex(serial) not in data:
+            yield f'{serial} was revoked and is lost from the CRL'
+        if number and number > numbers[-1]:
+            yield f'{serial} was in the CRL {number}, and the last one is {numbers[-1]}'
+        if admin.get(f'/v1/certificates/{serial}')[1].get('state') != 'revoked':
+            yield f'{serial} was revoked and is lost: it is valid again'
+    if not listed(data):
+        yield 'the CRL does not list all that the log has as revoked'
+    if numbers != sorted(numbers):
+        yield 'the number of the CRL fell'
+    signed = [leaf['number'] for leaf in leaves if leaf['event'] == 'crl.signed' and
+              (leaf['cluster'], leaf['authority']) == ('vagrant', 'kubernetes')]
+    if signed != sorted(set(signed)):
+        yield 'two CRLs have the same number'

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "ca/blocklist.h"
+#include "ca/crl.h"
 #include "ca/deployed.h"
 #include "ca/lineage.h"
+#include "ca/revocation.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The pattern of all rows: unpack, pack, compare, clean up. */
@@ -43,6 +45,11 @@ static void deployed_nothing(const struct deployed_record *record)
     HOLDS(record->certificates_count <= DEPLOYED_CERTIFICATES_MAX && record->crls_count <= DEPLOYED_CRLS_MAX);
 }
 
+static void revocation_nothing(const struct revocation_record *record)
+{
+    HOLDS(strlen(record->cluster) < sizeof record->cluster);
+}
+
 ROW_HOLD(service, row, service_record_cleanup, false)
 ROW_HOLD(authority, row, authority_record_cleanup, true)
 ROW_HOLD(cluster, row, cluster_record_cleanup, true)
@@ -50,6 +57,8 @@ ROW_HOLD(token, row, nothing, true)
 ROW_HOLD(certificate, row, certificate_record_cleanup, true)
 ROW_HOLD(lineage, row, lineage_nothing, true)
 ROW_HOLD(deployed, row, deployed_nothing, true)
+ROW_HOLD(revocation, row, revocation_nothing, true)
+ROW_HOLD(crl, row, crl_record_cleanup, true)
 
 static void blocklist_hold(struct span text)
 {
@@ -68,7 +77,8 @@ static void blocklist_hold(struct span text)
 }
 
 static void (*const holds[])(struct span) = {service_hold,     authority_hold, cluster_hold, token_hold,
-                                             certificate_hold, blocklist_hold, lineage_hold, deployed_hold};
+                                             certificate_hold, blocklist_hold, lineage_hold, deployed_hold,
+                                             revocation_hold,  crl_hold};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -161,6 +171,23 @@ static void deployed_seed(void)
     fuzz_seed_choice(7, bytes_span(&row));
 }
 
+static void revocation_seed(void)
+{
+    AUTO(bytes) row = {0};
+    struct revocation_record record = {.cluster = "lab", .authority = "etcd-ca", .revoked_at = 1, .reason = 1};
+    revocation_record_pack(&record, &row);
+    fuzz_seed_choice(8, bytes_span(&row));
+}
+
+static void crl_seed(void)
+{
+    AUTO(bytes) row = {0};
+    AUTO(crl_record) record = {.cluster = "lab", .authority = "etcd-ca", .generation = 1, .number = 7};
+    bytes_append_text(&record.der, "der");
+    crl_record_pack(&record, &row);
+    fuzz_seed_choice(9, bytes_span(&row));
+}
+
 void fuzz_seeds(void)
 {
     service_seed();
@@ -170,6 +197,8 @@ void fuzz_seeds(void)
     certificate_seed();
     lineage_seed();
     deployed_seed();
+    revocation_seed();
+    crl_seed();
     fuzz_seed_choice(5,
                      span_text("# comment\n0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef # x\r\n"));
 }

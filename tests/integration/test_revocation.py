@@ -287,6 +287,33 @@ class Revocation(Case):
         self.assertLessEqual({credential(one['certificate']) for one in made[:2]}, set(lines))
         self.assertEqual(self.admin.request('GET', path, headers={'If-None-Match': headers['ETag']})[0], 304)
 
+    # ---- the client ----
+
+    def ensign(self, *words, code=0):
+        done = self.world.service.ensign(*words, check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def test_the_client(self):
+        serials = [self.member('etcdtwo')['serial'] for _ in range(3)]
+        shown = self.ensign('certificate', 'revoke', serials[0], '--reason', 'superseded')
+        self.assertIn(serials[0], shown.stdout)
+        self.assertIn('superseded', shown.stdout)
+        which = ('certificate', 'revoke', '--cluster', 'vagrant', '--node', 'etcdtwo', '--profile', 'etcd-member', '--reason',
+                 'cessationOfOperation')
+        self.assertIn('--yes', self.ensign(*which, code=2).stderr)
+        self.assertEqual(self.state(serials[1]), 'valid')
+        listed = self.ensign(*which, '--yes', '-o', 'name').stdout.split()
+        self.assertLessEqual(set(serials[1:]), set(listed))
+        for wrong in ((serials[0], '--node', 'a', '--cluster', 'vagrant'), (), ('--node', 'a', '--yes')):
+            self.ensign('certificate', 'revoke', *wrong, '--reason', 'superseded', code=2)
+        self.ensign('certificate', 'revoke', serials[0], '--reason', 'certificateHold', code=2)
+        out = self.world.service.folder / 'fetched.crl'
+        where = ('ca', 'crl', '--cluster', 'vagrant', '--authority', 'etcd-ca')
+        self.ensign(*where, '--format', 'der', '--out', out)
+        self.assertLessEqual(set(serials), Crl(out.read_bytes()).serials)
+        self.assertEqual(openssl('crl', '-outform', 'DER', data=self.ensign(*where).stdout.encode()), out.read_bytes())
+
     # ---- what goes wrong ----
 
     def test_without_the_signer_the_revocation_stands(self):

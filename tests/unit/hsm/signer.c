@@ -117,6 +117,61 @@ static void test_batches(void **state)
         authority_cleanup(&authorities[i]);
 }
 
+/* ---- CRLs ---- */
+
+static void crl_draft(const struct authority *authority, size_t count, int64_t life, struct bytes *ret_draft)
+{
+    struct fault f = {0};
+    struct crl_entry *entries = calloc(count + 1, sizeof *entries);
+    assert_non_null(entries);
+    for (size_t i = 0; i < count; i++)
+        entries[i] =
+            (struct crl_entry){.serial = {1, (uint8_t)(i >> 8), (uint8_t)i}, .revoked_at = 1800000000, .reason = 1};
+    struct crl crl = {.signature_algorithm = signature_algorithm(authority->issuer.algorithm),
+                      .issuer_name = authority->issuer.name,
+                      .number = 1,
+                      .this_update = 1800000000,
+                      .next_update = 1800000000 + life,
+                      .entries = entries,
+                      .entries_count = count};
+    memcpy(crl.authority_key_identifier, authority->issuer.key_identifier, KEY_IDENTIFIER_SIZE);
+    assert_ok(crl_build(&crl, ret_draft, &f), &f);
+    free(entries);
+}
+
+/* The largest one, too; what is not a CRL of this key's, or no CRL, is not signed. */
+static void test_crl(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, CRL_ENTRIES_MAX};
+    struct fault f = {0};
+    struct authority authority, other;
+    AUTO(bytes) crl = {0};
+    AUTO(bytes) wrong = {0};
+    AUTO(bytes) leaf = {0};
+    authority_make(signer, KEY_RSA_4096, &authority);
+    authority_make(signer, KEY_ECDSA_P256, &other);
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        AUTO(bytes) draft = {0};
+        AUTO(bytes) der = {0};
+        AUTO(crl) read = {0};
+        crl_draft(&authority, counts[i], 86400, &draft);
+        assert_ok(signer_sign_crl(signer, bytes_span(&authority.blob), bytes_span(&draft), &der, &f), &f);
+        assert_ok(crl_parse_signed(bytes_span(&der), &read, &f), &f);
+        assert_int_equal(read.entries_count, counts[i]);
+        assert_fault(signer_sign_crl(signer, bytes_span(&other.blob), bytes_span(&draft), &crl, &f), &f,
+                     CODE_POLICY_DENIED);
+    }
+    crl_draft(&authority, 1, CRL_LIFE_MAX_SECONDS + 1, &wrong);
+    assert_fault(signer_sign_crl(signer, bytes_span(&authority.blob), bytes_span(&wrong), &crl, &f), &f,
+                 CODE_POLICY_DENIED);
+    leaf_draft(&authority, "etcdone", &leaf);
+    assert_int_equal(signer_sign_crl(signer, bytes_span(&authority.blob), bytes_span(&leaf), &crl, &f), ERR_INPUT);
+    assert_null(crl.data);
+    authority_cleanup(&authority);
+    authority_cleanup(&other);
+}
+
 /* The memory of the signer grows and shrinks: whatever the C library does then must be among the permitted calls. */
 static void test_load_comes_and_goes(void **state)
 {
@@ -421,6 +476,12 @@ static void requests_make(const struct authority *authority, const struct bytes 
     pack_span(&requests[VERB_REISSUE_AUTHORITY], bytes_span(&authority->blob));
     pack_fixed(&requests[VERB_REISSUE_AUTHORITY], SPAN_OF(serial));
     pack_i64(&requests[VERB_REISSUE_AUTHORITY], time(NULL));
+
+    bytes_free(&draft);
+    crl_draft(authority, 3, 86400, &draft);
+    request_begin(&requests[VERB_SIGN_CRL], 8, VERB_SIGN_CRL);
+    pack_span(&requests[VERB_SIGN_CRL], bytes_span(&authority->blob));
+    pack_span(&requests[VERB_SIGN_CRL], bytes_span(&draft));
 }
 
 /* The box is for this one signer. */
@@ -523,6 +584,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_crl),
         cmocka_unit_test(test_load_comes_and_goes),
         cmocka_unit_test(test_bad_signings_fail_alone),
         cmocka_unit_test(test_callers_at_once),
