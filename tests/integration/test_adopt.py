@@ -192,6 +192,13 @@ class Adopt(Case):
         cas = kubeadm_layout(self.folder)
         self.adopt('--pki', self.folder)
         before = self.certificate('etcdone', 'etcd-member')
+        crl = f'/v1/clusters/{self.name}/authorities/etcd-ca/crl'
+        answer = self.refused(self.admin, 'GET', crl, 409, 'conflict')
+        self.assertIn('ensign ca reissue', answer['detail'])
+        serial = shown(before, '-serial').split('=')[1].strip().lower().zfill(40)
+        status, answer, _ = self.admin.post(f'/v1/certificates/{serial}/revocation', {'reason': 'superseded'})
+        self.assertEqual((status, answer['crl']), (200, None))
+        self.assertIn('ensign ca reissue', answer['crl_problem'])
         reissue = ('ca', 'reissue', '--cluster', self.name, '--authority', 'etcd-ca', '-o', 'json')
         first = self.service.ensign(*reissue).stdout
         self.assertEqual(self.service.ensign(*reissue).stdout, first)  # it may sign CRLs now
@@ -209,6 +216,12 @@ class Adopt(Case):
             for ca in (new, cas['etcd-ca']):
                 openssl('verify', '-CAfile', ca, leaf)
         self.assertEqual(self.event('authority.reissued')['authority'], 'etcd-ca')
+        file = self.folder / 'crl'
+        file.write_bytes(self.admin.get(crl)[1])
+        self.assertIn(bytes.fromhex(serial), file.read_bytes())
+        for ca in (new, cas['etcd-ca']):  # the key is the same
+            self.assertIn('verify OK', run('openssl', 'crl', '-inform', 'DER', '-in', file, '-noout', '-verify', '-CAfile',
+                                           ca).stderr)
 
     def key_forms(self, kind, key, passphrase):
         """form -> (file, whether it is encrypted): what openssl writes of one key, and of an EC key by hand."""

@@ -1,4 +1,4 @@
-"""What passes with time: kept answers go after a day. The service is ensignd_clock, whose time lib.clock lets pass."""
+"""What passes with time: kept answers go after a day, what has expired leaves the CRL. The service is ensignd_clock, whose time lib.clock lets pass."""
 import os
 import signal
 import unittest
@@ -38,6 +38,53 @@ class Day(Case):
         removed = 'answers that were kept for a day'
         wait_for('the removal', lambda: removed in service.log_tail(50))
         self.assertNotIn(self.send(body)[1]['serial'], (first[1]['serial'], second[1]['serial']))
+
+    # ---- CRLs ----
+
+    def crl(self):
+        return self.world.nobody().get('/v1/clusters/vagrant/authorities/kubernetes/crl')[1]
+
+    def look(self):
+        os.kill(self.world.service.pid('server'), signal.SIGHUP)  # now rather than in an hour
+
+    def next_crl(self, before):
+        self.look()
+        return wait_for('another CRL', lambda: self.crl() if self.crl() != before else None)
+
+    def revoke(self, serial):
+        return self.admin.post(f'/v1/certificates/{serial}/revocation', {'reason': 'superseded'})
+
+    def user(self, days):
+        return self.issued(self.admin, der.request(Key()), 'user', user='guest', lifetime_seconds=24 * HOUR * days)['serial']
+
+    def test_the_crl_is_renewed_and_forgets(self):
+        """Half of its life is three days and a half. What expires is in one more CRL (RFC 5280 section 3.3)."""
+        short, long, never = self.user(2), self.user(30), self.user(1)
+        fingerprints = lambda: len(self.admin.get('/v1/clusters/vagrant/revoked-fingerprints')[1].splitlines())
+        listed = lambda crl: [bytes.fromhex(serial) in crl for serial in (short, long)]
+        others = fingerprints()
+        for serial in (short, long):
+            self.assertEqual(self.revoke(serial)[0], 200)
+        first = self.crl()
+        self.assertEqual((listed(first), fingerprints()), ([True, True], others + 2))
+        self.clock.pass_time(3 * 24 * HOUR)
+        self.look()
+        self.assertEqual((self.crl(), fingerprints()), (first, others + 1))
+        self.assertEqual(self.revoke(never)[0], 409)
+        self.clock.pass_time(13 * HOUR)
+        second = self.next_crl(first)
+        self.assertEqual(listed(second), [True, True])
+        self.clock.pass_time(4 * 24 * HOUR)
+        self.assertEqual(listed(self.next_crl(second)), [False, True])
+
+    def test_a_clock_that_is_not_trusted_keeps_nobody_from_revoking(self):
+        serial = self.user(30)
+        self.clock.set(wall_seconds=self.clock.values['wall_seconds'] + HOUR)
+        self.addCleanup(self.clock.set, wall_seconds=self.clock.values['wall_seconds'] - HOUR)
+        self.not_issued(self.admin, der.request(Key()), 503, 'clock_untrusted', node='etcdone')
+        status, answer, _ = self.revoke(serial)
+        self.assertEqual((status, answer['crl_problem']), (200, None))
+        self.assertIn(bytes.fromhex(serial), self.crl())
 
 
 if __name__ == '__main__':

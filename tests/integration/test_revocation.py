@@ -365,6 +365,35 @@ class Revocation(Case):
         self.assertAlmostEqual(gauges['ensign_crl_next_update_seconds'], 7 * 86400, delta=3600)
 
 
+class OldCopy(Case):
+    def restart(self, path, data=None):
+        """Returns the database as it was."""
+        self.assertEqual(self.world.service.stop(), 0)
+        before = path.read_bytes()
+        if data:
+            path.write_bytes(data)
+        self.world.service.start('/livez')
+        self.admin.connection = None
+        return before
+
+    def test_an_old_copy_keeps_nobody_from_revoking(self):
+        """And the number of the CRL rises over it."""
+        database = self.world.service.state / 'data.mdb'
+        lost, other = (self.issued(self.admin, der.request(Key()), node='etcdone')['serial'] for _ in range(2))
+        revoke = lambda serial: self.admin.post(f'/v1/certificates/{serial}/revocation', {'reason': 'superseded'})[1]['crl']
+        crl = lambda: Crl(self.world.nobody().get(CRL.format('vagrant', 'etcd-ca'))[1])
+        old = self.restart(database)
+        revoke(lost)
+        before, note = crl(), self.world.nobody().get('/v1/audit/checkpoint')[1].decode()
+        self.restart(database, old)
+        self.assertEqual(crl().serials, set())
+        self.assertEqual(self.admin.post('/v1/audit/witness', {'checkpoint': note})[1], {'state': 'not_in_log'})
+        self.not_issued(self.admin, der.request(Key()), 503, 'restored', node='etcdone')
+        wait_for('the second of the last number to be over', lambda: time.time() > before.number + 1)
+        self.assertGreater(revoke(other)['number'], before.number)
+        self.assertEqual(crl().serials, {other})
+
+
 class Many(Case):
     def test_two_thousand(self):
         """In as many requests as it takes, and one CRL lists them all."""
