@@ -267,7 +267,9 @@ static enum err answer_review(struct app *app, const struct http_request *reques
     return OK;
 }
 
+/* API servers say how long they wait. */
 struct http_response api_revocation_review(struct app *app, const struct http_request *request)
 {
-    return api_answer(answer_review, NULL, app, request);
+    static const char *const query[] = {"timeout", NULL};
+    return api_answer(answer_review, query, app, request);
 }

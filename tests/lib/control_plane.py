@@ -9,7 +9,7 @@ import subprocess
 import uuid
 
 from lib import kubernetes
-from lib.service import Service, free_port, run, wait_for
+from lib.service import Client, Service, free_port, run, wait_for
 
 EXAMPLE, NETWORK = 'vagrant-external-etcd.yaml', '192.168.29'
 MEMBERS = {'etcdone': 61, 'etcdtwo': 62, 'etcdthree': 63}
@@ -148,7 +148,8 @@ class ControlPlane:
         self.audit_log = folder / 'audit.log'
         # No Endpoints for the Service "kubernetes": they may not be loopback addresses.
         self.run('kube-apiserver', bind_address=self.address(MASTER), endpoint_reconciler_type='none',
-                 audit_policy_file=policy, audit_log_path=self.audit_log,
+                 authorization_mode='Webhook,Node,RBAC', authorization_webhook_version='v1',
+                 authorization_webhook_config_file=self.webhook(folder / 'webhook.conf'), audit_policy_file=policy, audit_log_path=self.audit_log,
                  etcd_servers=','.join(map(self.etcd_url, MEMBERS)))
         self.programs.wait('kube-apiserver to be ready',
                            lambda: self.kubectl('admin', 'get', '--raw', '/readyz', check=False).stdout == 'ok')
@@ -156,6 +157,24 @@ class ControlPlane:
             port = free_port()
             self.run(program, secure_port=port, cert_dir=folder / f'{program}.tls')
             self.programs.wait(f'{program} to be healthy', lambda: self.healthy(port))
+
+    def webhook(self, path):
+        """The kubeconfig with which the API server asks the service who was revoked: as its node."""
+        identity = self.master.path('/etc/ensign/node/node-identity')
+        path.write_text(json.dumps({
+            'apiVersion': 'v1', 'kind': 'Config', 'current-context': 'this',
+            'clusters': [{'name': 'this', 'cluster': {
+                'server': f'https://localhost:{self.service.port}/v1/clusters/vagrant/subjectaccessreview',
+                'certificate-authority': str(identity / 'ca.crt')}}],
+            'contexts': [{'name': 'this', 'context': {'cluster': 'this', 'user': 'this'}}],
+            'users': [{'name': 'this', 'user': {'client-certificate': str(identity / 'tls.crt'),
+                                                'client-key': str(identity / 'tls.key')}}]}))
+        return path
+
+    def reviews(self):
+        """How often the webhook was asked, by status."""
+        text = Client(self.service, self.service.context_file).get('/metrics')[1].decode()
+        return dict(re.findall(r'_count\{route="[^"]*/subjectaccessreview",method="POST",code="(\d+)"\} (\d+)', text))
 
     def run(self, program, **more):
         self.programs.start(program, kubernetes.BIN / program, *self.options(program, **more))

@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 import unittest
+import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 from lib import kubernetes
@@ -83,6 +84,16 @@ class ControlPlaneRuns(unittest.TestCase):
                         self.assertEqual(result.stdout.strip().split(' ')[0], answer, result.stderr)
                         asked += 1
         print(f'can-i: {asked} answers are as they should be')
+
+    def test_the_webhook_is_asked_and_the_others_decide(self):
+        """This API server does not say yet which certificate it was; from 1.32 on it does."""
+        before = int(self.plane.reviews().get('200', 0))
+        for who, answer in (('controller-manager', 'yes'), ('kubelet', 'no')):
+            namespace = uuid.uuid4().hex  # which nobody has asked about: answers are kept
+            said = self.plane.kubectl(who, 'auth', 'can-i', 'watch', 'replicasets.apps', '-n', namespace, check=False).stdout
+            self.assertEqual(said.strip().split(' ')[0], answer)
+        self.assertGreaterEqual(int(self.plane.reviews()['200']), before + 2)
+        self.assertEqual(set(self.plane.reviews()), {'200'})
 
     def test_nodes_deployments_and_service_accounts_work(self):
         plane = self.plane
