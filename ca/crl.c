@@ -268,6 +268,14 @@ enum err crl_refresh(struct ca *ca, const char *cluster, const char *authority, 
     return err;
 }
 
+enum err crl_stored(struct ca *ca, const char *cluster, const char *authority, struct crl_record *ret_record,
+                    struct fault *f)
+{
+    uint64_t revision = 0;
+    TRY(row_load(ca, cluster, authority, ret_record, &revision, f));
+    return revision ? OK : fault_set(f, CODE_NOT_FOUND, "the CA \"%s\" has no CRL yet", authority);
+}
+
 enum err crl_get(struct ca *ca, const char *cluster, const char *authority, struct crl_record *ret_record,
                  struct fault *f)
 {

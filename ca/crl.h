@@ -42,6 +42,10 @@ MUST_USE enum err crl_first(struct signer *signer, const struct authority *autho
 MUST_USE enum err crl_begin(struct signer *signer, const struct authority *authority, int64_t now,
                             struct change *change, struct fault *f);
 
+/* As it is stored. ERR_ABSENT: there is none. */
+MUST_USE enum err crl_stored(struct ca *ca, const char *cluster, const char *authority, struct crl_record *ret_record,
+                             struct fault *f);
+
 /* The CRL as it is; made when there is none of this generation yet.
  * ERR_ABSENT no such CA; ERR_CONFLICT (CODE_CONFLICT) its certificate has no cRLSign; when it has to be made, errors of
  * crl_refresh(). */

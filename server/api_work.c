@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "ca/crl.h"
 #include "ca/work.h"
 #include "server/api.h"
 #include "server/clock.h"
@@ -59,9 +60,20 @@ static enum err bundles_json(struct app *app, const struct work *work, json_t **
 }
 
 /* The numbers of the CRLs that there are. */
-static json_t *crls_json(void)
+static enum err crls_json(struct app *app, const char *cluster, json_t **ret_list, struct fault *f)
 {
-    return json_array();
+    CLEANUP(json_cleanup) json_t *list = json_array();
+    for (const char *const *name = cluster_authorities; *name; name++) {
+        AUTO(crl_record) crl = {0};
+        enum err err = crl_stored(app->ca, cluster, *name, &crl, f);
+        if (err == OK)
+            json_list_add(&list, json_pack("{ss sI}", "authority", *name, "number", (json_int_t)crl.number));
+        else if (err != ERR_ABSENT)
+            return err;
+        fault_clear(f);
+    }
+    *ret_list = TAKE(list);
+    return OK;
 }
 
 /* Everything of the answer that a change of makes another revision. */
@@ -69,11 +81,13 @@ static enum err work_json(struct app *app, const struct cluster *cluster, const 
                           struct fault *f)
 {
     AUTO(work) work = {0};
-    json_t *bundles = NULL;
+    CLEANUP(json_cleanup) json_t *bundles = NULL;
+    CLEANUP(json_cleanup) json_t *crls = NULL;
     TRY(work_make(app->ca, cluster, node, &work, f));
     TRY(bundles_json(app, &work, &bundles, f));
+    TRY(crls_json(app, cluster->name, &crls, f));
     *ret_json =
-        json_pack("{so so so}", "certificates", certificates_json(&work), "crls", crls_json(), "bundles", bundles);
+        json_pack("{so so so}", "certificates", certificates_json(&work), "crls", TAKE(crls), "bundles", TAKE(bundles));
     return *ret_json ? OK : fault_no_memory(f);
 }
 

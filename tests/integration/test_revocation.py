@@ -132,6 +132,18 @@ class Revocation(Case):
         self.assertEqual(verify('good.pem').returncode, 0, verify('good.pem').stderr)
         self.assertIn('certificate revoked', verify('bad.pem').stderr)
 
+    def test_agents_are_told(self):
+        node = self.world.node_client('etcdthree')
+        path = '/v1/clusters/vagrant/nodes/etcdthree/work?wait='
+        before = node.get(path + '0')[1]
+        numbers = lambda work: {crl['authority']: crl['number'] for crl in work['crls']}
+        self.assertEqual(set(numbers(before)), {'etcd-ca', 'kubernetes', 'front-proxy-ca'})
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(node.get, f'{path}20&seen={before["revision"]}')
+            self.revoke(self.member()['serial'])
+            work = waiting.result()[1]
+        self.assertGreater(numbers(work)['etcd-ca'], numbers(before)['etcd-ca'])
+
     def test_etag_and_formats(self):
         client = self.world.nobody()
         _, data, headers = client.get(CRL.format('vagrant', 'kubernetes'))
