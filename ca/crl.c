@@ -12,7 +12,7 @@ enum { CRL_VERSION = 1 };
 
 void key_crl(const char *cluster, const char *authority, struct bytes *out)
 {
-    key_prefix('v', out);
+    key_prefix('p', out);
     key_name(cluster, out);
     bytes_append_text(out, authority);
 }
@@ -363,8 +363,8 @@ enum err crl_each(struct ca *ca, bool (*visit)(void *context, const struct crl_r
 {
     AUTO(bytes) from = {0};
     AUTO(bytes) to = {0};
-    key_prefix('v', &from);
-    key_prefix_end('v', &to);
+    key_prefix('p', &from);
+    key_prefix_end('p', &to);
     TRY(bytes_check(&from, f));
     TRY(bytes_check(&to, f));
     struct each each = {visit, context, f, OK};

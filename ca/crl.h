@@ -1,6 +1,6 @@
 /* crl.h: the CRL of each CA: a complete one (RFC 5280 §5), made from the revocations (ca/revocation.h), always there.
  *
- *   v <cluster> 0 <authority>    crl_record
+ *   p <cluster> 0 <authority>    crl_record
  *
  * One CRL per name of a CA, signed by its newest generation. A reissued CA has the key and the name that it had; after
  * an import, what older generations signed is in the CRL of the newest all the same: serials are unique across all CAs

@@ -4,7 +4,7 @@
  * it. A change of a row that concerns one node wakes that node's reader, one that concerns a cluster those of all its
  * nodes. Being woken says that there may be something new, not what.
  *
- *   g lineages   their node      v CRLs   the cluster
+ *   g lineages   their node      p CRLs   the cluster
  *
  * What is kept in memory too (inventories, CAs, marks of rotations) is told by news_ring() when it is there.  Threads:
  * any. */

@@ -17,7 +17,7 @@
  *   n, k …                                  keys that nodes share (ca/shared_key.h)
  *   g …                                     which certificate counts at a place (ca/lineage.h)
  *   q …                                     what was revoked (ca/revocation.h)
- *   v …                                     CRLs (ca/crl.h)
+ *   p …                                     CRLs, which are published (ca/crl.h)
  *   d …                                     what nodes have installed (ca/deployed.h)
  *   r …                                     rotations and their marks (ca/rotation.h)
  *   w <cluster> 0 <group>                   lease (ca/lease.h)

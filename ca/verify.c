@@ -375,7 +375,7 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
         store_visit *visit;
     } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit},  {'c', cluster_visit},
                  {'n', sealing_key_visit}, {'k', shared_key_visit}, {'g', lineage_visit},    {'d', deployed_visit},
-                 {'r', rotation_visit},    {'w', lease_visit},      {'q', revocation_visit}, {'v', crl_visit},
+                 {'r', rotation_visit},    {'w', lease_visit},      {'q', revocation_visit}, {'p', crl_visit},
                  {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;

@@ -46,13 +46,13 @@ static void rows_wake_whom_they_concern(void **state)
         {KEY("glab\0e2\0etcd-member"), false},
         {KEY("gother\0e1\0etcd-member"), false},
         {KEY("glab\0\0apiserver-etcd-client"), true},
-        {KEY("vlab\0etcd-ca"), true},
-        {KEY("vother\0etcd-ca"), false},
+        {KEY("plab\0etcd-ca"), true},
+        {KEY("pother\0etcd-ca"), false},
         {KEY("dlab\0e1"), false},
         {KEY("s01234567890123456789"), false},
         {KEY("wlab\0etcd"), false},
         {KEY("g"), false},
-        {KEY("v"), false},
+        {KEY("p"), false},
         {KEY("glab"), true}, /* no node that one could tell */
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
