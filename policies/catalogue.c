@@ -375,15 +375,6 @@ static json_t *content_json(const struct catalogue_item *item)
                      json_words(extended_usage_words, content->extended_key_usage), "lifetime", lifetime);
 }
 
-/* Sets; an object that cannot grow becomes NULL. */
-static void member_add(json_t **object, const char *name, json_t *take_value)
-{
-    if (json_object_set_new(*object, name, take_value) == 0)
-        return;
-    json_decref(*object);
-    *object = NULL;
-}
-
 /* What an item does not have is not a member. */
 static json_t *item_json(const struct catalogue_item *item)
 {
@@ -397,9 +388,9 @@ static json_t *item_json(const struct catalogue_item *item)
                              catalogue_kind_words[item->kind], "name", item->name, "authority", item->authority,
                              "server", item->server[0] ? item->server : NULL, "files", files, "shared", item->shared);
     if (item->algorithm != KEY_NONE)
-        member_add(&json, "key_algorithm", json_string(key_algorithm_name(item->algorithm)));
+        json_member_add(&json, "key_algorithm", json_string(key_algorithm_name(item->algorithm)));
     if (item->profile)
-        member_add(&json, "certificate", content_json(item));
+        json_member_add(&json, "certificate", content_json(item));
     return json;
 }
 

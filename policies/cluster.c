@@ -337,11 +337,11 @@ static void warn(struct cluster *cluster, const char *format, ...)
     va_end(arguments);
 }
 
-static size_t role_count(const struct cluster *cluster, unsigned role)
+size_t cluster_role_count(const struct cluster *cluster, unsigned roles)
 {
     size_t count = 0;
     for (size_t i = 0; i < cluster->nodes_count; i++)
-        count += (cluster->nodes[i].roles & role) != 0;
+        count += (cluster->nodes[i].roles & roles) != 0;
     return count;
 }
 
@@ -361,15 +361,15 @@ static void topology_check(const struct node *list, const struct cluster *cluste
             node_error(&item, "external etcd has nodes of its own: node \"%s\" has both roles, etcd and control-plane",
                        cluster->nodes[i].name);
     }
-    if (cluster->nodes_count && role_count(cluster, ROLE_ETCD) == 0)
+    if (cluster->nodes_count && cluster_role_count(cluster, ROLE_ETCD) == 0)
         node_error(list, "no node has the role etcd");
-    if (cluster->nodes_count && role_count(cluster, ROLE_CONTROL_PLANE) == 0)
+    if (cluster->nodes_count && cluster_role_count(cluster, ROLE_CONTROL_PLANE) == 0)
         node_error(list, "no node has the role control-plane");
 }
 
 static void warnings_add(struct cluster *cluster)
 {
-    size_t etcd = role_count(cluster, ROLE_ETCD);
+    size_t etcd = cluster_role_count(cluster, ROLE_ETCD);
     if (cluster->etcd_topology == ETCD_STACKED && cluster->etcd_certificates == ETCD_MEMBER)
         warn(cluster, "stacked etcd with one certificate per member: kubeadm expects two, so leave out "
                       "\"certificates\" or write \"separate\"");
@@ -377,7 +377,7 @@ static void warnings_add(struct cluster *cluster)
         warn(cluster, "%zu etcd members survive as many failures as %zu: an odd number is better", etcd, etcd - 1);
     if (etcd == 1)
         warn(cluster, "one etcd member: when it is lost, the cluster's state is lost");
-    if (role_count(cluster, ROLE_CONTROL_PLANE) == 1)
+    if (cluster_role_count(cluster, ROLE_CONTROL_PLANE) == 1)
         warn(cluster, "one control plane: while it is down, the cluster cannot be changed");
     else if (!cluster->endpoint_host[0])
         warn(cluster, "several control planes and no controlPlaneEndpoint: kubeadm needs one to join them");
@@ -409,6 +409,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
                                        "lifetimes",
                                        "paths",
                                        "recovery",
+                                       "bootstrap",
                                        "nodes",
                                        NULL};
     AUTO(cluster) cluster = {0};
@@ -429,6 +430,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     recovery_read(&root, &cluster);
     TRY(inventory_read(&nodes, &cluster, f));
     topology_check(&nodes, &cluster);
+    bootstrap_read(&root, &cluster);
     TRY(fault_if_reasons(f, CODE_INVALID, "%s is not a valid cluster file", document_name(document)));
     warnings_add(&cluster);
     TRY(document_keep(document, &cluster, f));
@@ -439,8 +441,11 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
 
 void cluster_cleanup(struct cluster *cluster)
 {
-    for (size_t i = 0; i < cluster->nodes_count; i++)
+    for (size_t i = 0; i < cluster->nodes_count; i++) {
         alternative_names_cleanup(&cluster->nodes[i].names);
+        node_bootstrap_cleanup(&cluster->nodes[i].bootstrap);
+    }
+    bootstrap_cleanup(&cluster->bootstrap);
     free(cluster->nodes);
     free(cluster->nodes_by_name);
     alternative_names_cleanup(&cluster->apiserver_names);

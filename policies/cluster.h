@@ -21,11 +21,12 @@
  *       etcdMember: {certFile: /etc/etcd/server.pem}                 # and caFile, keyFile: of the members
  *     recovery: {publicKey: 7mHs…}           # X25519 in base64url, of `ensign recovery keygen`: who has its private
  *                                            # key can open the keys that the control planes share
+ *     bootstrap: {…}                           # how hosts become this cluster: see policies/bootstrap.h
  *     nodes:
  *       - name: etcdone                        # exactly the node's Kubernetes name
  *         hostnames: [etcdone.example.com]
  *         addresses: [192.168.29.61]
- *         roles: [etcd]
+ *         roles: [etcd]                        # and labels, taints, ssh: see policies/bootstrap.h
  *
  * An address may stand at one node only; names and hostnames too. A node has neither localhost nor 127.0.0.1, ::1, a
  * multicast or link-local address, nor one of the subnets of pods and services. Its first address is what its API
@@ -45,6 +46,7 @@
 #ifndef ENSIGN_POLICIES_CLUSTER_H
 #define ENSIGN_POLICIES_CLUSTER_H
 
+#include "policies/bootstrap.h"
 #include "policies/kubernetes.h"
 #include "policies/profile.h"
 
@@ -83,6 +85,7 @@ struct node_entry {
     char name[DNS_NAME_MAX + 1];
     unsigned roles;                 /* enum node_role bits */
     struct alternative_names names; /* hostnames and addresses; without the name itself */
+    struct node_bootstrap bootstrap;
 };
 
 struct cluster {
@@ -106,7 +109,8 @@ struct cluster {
     bool has_recovery;                        /* default false */
     uint8_t recovery_key[SEALING_KEY_SIZE];
     char paths[PATHS_COUNT][CLUSTER_PATH_MAX + 1]; /* empty: where the catalogue has it */
-    struct node_entry *nodes;                      /* in the order of the file */
+    struct bootstrap bootstrap;
+    struct node_entry *nodes; /* in the order of the file */
     const struct node_entry **nodes_by_name;
     size_t nodes_count;
     struct bytes document; /* the file as compact JSON with sorted keys: stored, compared, returned by the API */
@@ -117,6 +121,9 @@ struct cluster {
 MUST_USE enum err cluster_read(const struct document *document, struct cluster *ret_cluster, struct fault *f);
 void cluster_cleanup(struct cluster *cluster);
 const struct node_entry *cluster_node(const struct cluster *cluster, const char *name); /* NULL */
+
+/* How many nodes have one of these roles (enum node_role bits). */
+size_t cluster_role_count(const struct cluster *cluster, unsigned roles);
 
 /* Where kubeadm init runs: the first control plane of the file. */
 const struct node_entry *cluster_first_control_plane(const struct cluster *cluster);

@@ -105,7 +105,7 @@ static enum err addresses_read(const struct reading *reading, const struct node 
 
 static enum err entry_read(const struct reading *reading, const struct node *node, struct node_entry *entry)
 {
-    static const char *const keys[] = {"name", "hostnames", "addresses", "roles", NULL};
+    static const char *const keys[] = {"name", "hostnames", "addresses", "roles", "labels", "taints", "ssh", NULL};
     node_allow(node, keys);
     struct node name = node_get(node, "name");
     struct node roles = node_get(node, "roles");

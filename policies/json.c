@@ -8,6 +8,14 @@ void json_list_add(json_t **list, json_t *take_item)
     *list = NULL;
 }
 
+void json_member_add(json_t **object, const char *name, json_t *take_value)
+{
+    if (json_object_set_new(*object, name, take_value) == 0)
+        return;
+    json_decref(*object);
+    *object = NULL;
+}
+
 json_t *json_words(const char *const *words, unsigned bits)
 {
     json_t *list = json_array();

@@ -10,6 +10,9 @@
 /* Appends; a list that cannot grow becomes NULL, so that no list is ever cut unseen. */
 void json_list_add(json_t **list, json_t *take_item);
 
+/* Sets; an object that cannot grow, or a value of NULL, makes it NULL. */
+void json_member_add(json_t **object, const char *name, json_t *take_value);
+
 json_t *json_words(const char *const *words, unsigned bits); /* the words of the bits that are set, in bit order */
 json_t *json_dns(const struct alternative_names *names);
 json_t *json_addresses(const struct alternative_names *names);
