@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/text.h"
+#include "client/yaml_text.h"
 
 const char *const output_format_words[] = {"table", "wide", "json", "yaml", "name", NULL};
 
@@ -159,6 +160,13 @@ static enum err json_print(const json_t *value, struct fault *f)
     return OK;
 }
 
+static enum err yaml_print(const json_t *value, struct fault *f)
+{
+    AUTO(bytes) text = {0};
+    TRY(yaml_append(&text, value, YAML_QUOTED, f));
+    return output_text(bytes_span(&text), f);
+}
+
 enum err output_list(const struct output *output, const json_t *list, struct fault *f)
 {
     const json_t *items = json_object_get(list, "items");
@@ -166,7 +174,7 @@ enum err output_list(const struct output *output, const json_t *list, struct fau
     case OUTPUT_JSON:
         return json_print(list, f);
     case OUTPUT_YAML:
-        return output_yaml(list, f);
+        return yaml_print(list, f);
     case OUTPUT_NAME:
         for (size_t i = 0; i < json_array_size(items); i++)
             TRY(name_print(output, json_array_get(items, i), f));
@@ -184,7 +192,7 @@ enum err output_object(const struct output *output, const json_t *object, struct
     case OUTPUT_JSON:
         return json_print(object, f);
     case OUTPUT_YAML:
-        return output_yaml(object, f);
+        return yaml_print(object, f);
     case OUTPUT_NAME:
         return name_print(output, object, f);
     default:

@@ -40,9 +40,6 @@ MUST_USE enum err output_finish(struct fault *f);
 /* Printing failed, see errno. */
 MUST_USE enum err output_failed(struct fault *f);
 
-/* output_yaml.c */
-MUST_USE enum err output_yaml(const json_t *value, struct fault *f);
-
 /* One line on standard error. */
 void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The fault, and each of its reasons on a line of its own. */
