@@ -15,7 +15,7 @@ enum { KUBERNETES_MINOR_MIN = 20, KUBERNETES_MINOR_MAX = 37, KUBERNETES_PATCH_UN
 /* The first minors with something that configurations of hosts depend on. */
 enum {
     KUBERNETES_MINOR_SKIP_PHASES = 22, /* kubeadm's configuration has skipPhases (v1beta3) */
-    KUBERNETES_MINOR_SOCKET_URL = 24,  /* kubeadm wants "unix://" before a CRI socket; before, it wants none */
+    KUBERNETES_MINOR_SOCKET_URL = 24,  /* to kubeadm a CRI socket is a URL; before, a path */
     KUBERNETES_MINOR_NFTABLES = 31,    /* kube-proxy's nftables, without a feature gate */
     KUBERNETES_MINOR_ARGS_LIST = 31,   /* kubeadm's extraArgs are a list, its time limits in one place (v1beta4) */
 };
