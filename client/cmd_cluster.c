@@ -21,7 +21,7 @@ static const struct column show_columns[] = {
     {"AUTHORITIES", "authorities", false},
 };
 
-static enum err document_read(const char *path, struct document **ret_document, struct fault *f)
+enum err document_read(const char *path, struct document **ret_document, struct fault *f)
 {
     AUTO(bytes) text = {0};
     TRY(file_read(path, &text, f));

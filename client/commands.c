@@ -92,6 +92,10 @@ const struct option_row option_rows[OPTION_COUNT] = {
                        .help = "the form of the output",
                        .letter = 'o',
                        .words = output_format_words},
+    [OPTION_PARALLEL] = {.name = "parallel",
+                         .argument = "N",
+                         .help = "how many hosts at the same time [16]",
+                         .kind = VALUE_NUMBER},
     [OPTION_PASSPHRASE_FILE] = {.name = "passphrase-file",
                                 .argument = "FILE",
                                 .help = "the passphrase of encrypted CA keys, 0600",
@@ -117,11 +121,19 @@ const struct option_row option_rows[OPTION_COUNT] = {
     [OPTION_SERVER] = {.name = "server",
                        .argument = "URL",
                        .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
+    [OPTION_SSH_CONFIG] = {.name = "ssh-config",
+                           .argument = "FILE",
+                           .help = "an ssh_config instead of yours and the system's",
+                           .kind = VALUE_FILE},
     [OPTION_STATE] = {.name = "state", .argument = "STATE", .help = "only these", .words = state_words},
     [OPTION_STATE_COVERAGE] = {.name = "state",
                                .argument = "STATE",
                                .help = "only these, of what should be there",
                                .words = coverage_state_words},
+    [OPTION_SUDO_PASSWORD_FILE] = {.name = "sudo-password-file",
+                                   .argument = "FILE",
+                                   .help = "the password of sudo on the hosts, 0600 [asked for where it is needed]",
+                                   .kind = VALUE_FILE},
     [OPTION_THRESHOLD] = {.name = "threshold",
                           .argument = "TIME",
                           .help = "what is valid for less is expiring [30d]",
@@ -179,6 +191,21 @@ const struct command commands[] = {
      "  ensign cluster update -f cluster.yaml --dry-run\n"
      "  ensign cluster update -f cluster.yaml\n",
      cluster_update},
+    {"cluster check", "", 0, 0,
+     READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(SSH_CONFIG) | OPTION_BIT(SUDO_PASSWORD_FILE) | OPTION_BIT(PARALLEL),
+     OPTION_BIT(FILE), "look whether hosts are fit for a cluster",
+     "Asks all hosts of the cluster file over SSH what they are like, and lists what stands between them\n"
+     "and the cluster: system, clock, disks, names, addresses, ports, another cluster's files. It changes\n"
+     "nothing there. The exit code is 1 when a host does not answer or has an error, and else 0; -o json\n"
+     "also has all that the hosts said.\n\n"
+     "Your own ssh with its configuration, agent, jump hosts and known_hosts is used; an unknown host key\n"
+     "is refused unless the cluster file has it (bootstrap.ssh.hostKeys). A user that is not root needs\n"
+     "sudo; its password is asked for once. No service is needed: when one is named (--context, --server\n"
+     "or in the environment), CAs that lie on the hosts are compared with the cluster's own. What was\n"
+     "done is kept in $XDG_STATE_HOME/ensign/CLUSTER/HOST.log.\n\n"
+     "  ensign cluster check -f cluster.yaml\n"
+     "  ensign cluster check -f cluster.yaml --sudo-password-file password -o json > hosts.json\n",
+     cluster_check},
     {"cluster list", "", 0, 0, READ_OPTIONS, 0, "list the clusters",
      "  ensign cluster list\n"
      "  ensign cluster list -o name\n",

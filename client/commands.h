@@ -2,9 +2,13 @@
 #ifndef ENSIGN_CLIENT_COMMANDS_H
 #define ENSIGN_CLIENT_COMMANDS_H
 
+#include "ca/base/document.h"
 #include "client/command.h"
 
 typedef enum err command_run(const struct arguments *arguments, struct fault *f);
+
+/* What people write, from a file or, for "-", from standard input. */
+MUST_USE enum err document_read(const char *path, struct document **ret_document, struct fault *f);
 
 /* Where the sets of this node are (--out, else below --root or /), and the root that is installed below: NULL with
  * --out alone. Owned path. */
@@ -13,7 +17,7 @@ MUST_USE enum err sets_place(const struct arguments *arguments, struct bytes *re
 
 command_run clock_show, clock_acknowledge;
 command_run cluster_adopt, cluster_create, cluster_update, cluster_list, cluster_show, cluster_certificates;
-command_run cluster_kubeconfig, cluster_release_lease;
+command_run cluster_check, cluster_kubeconfig, cluster_release_lease;
 command_run rotate_create, rotate_status;
 command_run restore_show, restore_acknowledge;
 command_run tokens_create, tokens_list, tokens_revoke;

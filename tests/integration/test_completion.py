@@ -20,7 +20,7 @@ FIRST = ['agent', 'audit', 'ca', 'certificate', 'clock', 'cluster', 'completion'
 LINES = [
     ('ensign ', FIRST),
     ('ensign c', ['ca', 'certificate', 'clock', 'cluster', 'completion']),
-    ('ensign cluster ', ['adopt', 'certificates', 'create', 'kubeconfig', 'list', 'release', 'show', 'update']),
+    ('ensign cluster ', ['adopt', 'certificates', 'check', 'create', 'kubeconfig', 'list', 'release', 'show', 'update']),
     ('ensign cluster l', ['list']),
     ('ensign cluster list ', []),
     ('ensign cluster list --', SERVICE),
@@ -30,7 +30,7 @@ LINES = [
     ('ensign cluster list --output=', FORMATS),
     ('ensign cluster list --output=j', ['json']),
     ('ensign cluster list -o json --t', ['--timeout', '--token-file']),
-    ('ensign --context x cluster ', ['adopt', 'certificates', 'create', 'kubeconfig', 'list', 'release', 'show', 'update']),
+    ('ensign --context x cluster ', ['adopt', 'certificates', 'check', 'create', 'kubeconfig', 'list', 'release', 'show', 'update']),
     ('ensign --server https://ca:8443 -o json token r', ['revoke']),
     ('ensign -', SERVICE),
     ('ensign certificate list --state ', ['expired', 'revoked', 'valid']),

@@ -1,0 +1,38 @@
+/* hosts.h: the hosts of a cluster, as a command works with them: reached, looked at, all at the same time. */
+#ifndef ENSIGN_CLIENT_BOOTSTRAP_HOSTS_H
+#define ENSIGN_CLIENT_BOOTSTRAP_HOSTS_H
+
+#include "client/bootstrap/check.h"
+#include "client/bootstrap/interrupt.h"
+#include "client/bootstrap/runner.h"
+
+struct hosts_options {
+    const char *ssh_config;         /* NULL: the user's and the system's */
+    const char *sudo_password_file; /* NULL: asked for where it is needed */
+    size_t parallel;                /* > 0 */
+};
+
+struct hosts {
+    const struct cluster *cluster;
+    size_t count;
+    struct interrupt interrupt;
+    struct target *targets;
+    struct ssh ssh;
+    struct runner runner;
+    int logs;
+    struct bytes logs_path;
+    struct host_report *reports; /* one per node, in the order of the cluster file */
+    struct outcome *outcomes;    /* what each node came to */
+};
+
+/* The cluster must outlive the hosts, which must not move. */
+MUST_USE enum err hosts_open(const struct cluster *cluster, const struct hosts_options *options, struct hosts *hosts,
+                             struct fault *f);
+/* Ends the connections; a signal that came meanwhile ends the program here. */
+void hosts_cleanup(struct hosts *hosts);
+
+/* Connects, becomes root and asks all hosts for their facts. Hosts where that fails have an outcome that says why, and
+ * no facts. Errors: only what concerns all of them. */
+MUST_USE enum err hosts_look(struct hosts *hosts, const struct hosts_options *options, struct fault *f);
+
+#endif
