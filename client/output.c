@@ -42,7 +42,13 @@ static void cell_write(const json_t *object, const char *member, struct bytes *o
     if (dot) {
         char outer[32];
         snprintf(outer, sizeof outer, "%.*s", (int)(dot - member), member);
-        cell_write(json_object_get(object, outer), dot + 1, out);
+        const json_t *inner = json_object_get(object, outer);
+        if (!json_is_array(inner))
+            cell_write(inner, dot + 1, out);
+        for (size_t i = 0; i < json_array_size(inner); i++) {
+            bytes_append_text(out, i ? "," : "");
+            cell_write(json_array_get(inner, i), dot + 1, out);
+        }
         return;
     }
     const json_t *value = json_object_get(object, member);

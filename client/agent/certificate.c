@@ -81,15 +81,25 @@ static enum err profile_install(const struct turn *turn, const struct catalogue_
     return check_only ? install_node_check(&node, f) : install_node_write(&node, f);
 }
 
+/* What is in use when all was done: the certificate, and in a kubeconfig the server, which the cluster file may change
+ * under the same certificate. */
+enum { IN_USE_SIZE = SERIAL_TEXT_SIZE + SERVER_URL_SIZE };
+static void in_use(const struct catalogue_item *item, const struct tracked *tracked, char ret_text[IN_USE_SIZE])
+{
+    snprintf(ret_text, IN_USE_SIZE, "%s%s%s", tracked->serial, item->server[0] ? " " : "", item->server);
+}
+
 /* From the set to all who use it; again from the beginning when it was interrupted. */
 static enum err certificate_finish(const struct turn *turn, const struct catalogue_item *item,
                                    const struct tracked *tracked, struct fault *f)
 {
     struct hook hooks[HOOKS_MAX];
+    char text[IN_USE_SIZE];
+    in_use(item, tracked, text);
     TRY(profile_install(turn, item, false, f));
     if (turn->root >= 0)
         TRY(hooks_run(turn, tracked->name, hooks, hooks_of(&turn->node->cluster, item, hooks), f));
-    return done_write(turn, tracked->name, tracked->serial, f);
+    return done_write(turn, tracked->name, text, f);
 }
 
 /* ---- renewing it ---- */
@@ -239,11 +249,13 @@ static enum err certificate_step(const struct turn *turn, const struct catalogue
                                  struct fault *f)
 {
     AUTO(bytes) done = {0};
+    char text[IN_USE_SIZE];
     TRY(set_look(turn, item->profile, tracked, f));
     TRY(done_read(turn, tracked->name, &done, f));
+    in_use(item, tracked, text);
     if (done.size == 0) /* it was enrolled: what reads it was not started yet, or was by who enrolled it */
-        TRY(done_write(turn, tracked->name, tracked->serial, f));
-    else if (strcmp(bytes_text(&done), tracked->serial) != 0)
+        TRY(done_write(turn, tracked->name, text, f));
+    else if (strcmp(bytes_text(&done), text) != 0)
         return certificate_finish(turn, item, tracked, f);
     char before[SERIAL_TEXT_SIZE];
     strcpy(before, tracked->serial);

@@ -15,7 +15,7 @@ import threading
 import time
 import unittest
 
-from lib.service import BUILD, ENSIGN, Client, Service, free_port, run, wait_for
+from lib.service import BUILD, ENSIGN, ROOT, Client, Service, free_port, run, wait_for
 
 KILLED = BUILD / 'tests/fault/ensign_killed'
 EXAMPLE, CLUSTER = 'vagrant-external-etcd.yaml', 'vagrant'
@@ -267,6 +267,26 @@ class Trouble(Agents):
         numbers = [number for profile, number in self.issued('masterthree') if profile == 'scheduler']
         self.assertEqual(len(numbers), 2, 'the one that failed was finished, not replaced')
 
+    def update(self, *changes):
+        text = (ROOT / 'policies/examples' / EXAMPLE).read_text()
+        for old, new in [('192.168.29.', self.network), *changes]:
+            text = text.replace(old, new)
+        path = self.folder / 'cluster.yaml'
+        path.write_text(text)
+        run(ENSIGN, 'cluster', 'update', '-f', path, '--context', self.service.context_file)
+
+    def test_kubeconfigs_follow_the_endpoint(self):
+        root, ran = self.enroll('workerone'), self.folder / 'ran'
+        self.settings(root, hooks={'kubelet': {'command': ['touch', str(ran)]}})
+        self.agent(root, ahead=None)
+        conf, before = root / 'etc/kubernetes/kubelet.conf', self.issued('workerone')
+        self.addCleanup(self.update)
+        self.update((f'controlPlaneEndpoint: {self.network}81:6443', 'controlPlaneEndpoint: lb.example.com:7443'))
+        self.assertNotIn('lb.example.com', conf.read_text())
+        self.agent(root, ahead=None)
+        self.assertIn('https://lb.example.com:7443', conf.read_text())
+        self.assertTrue(ran.exists())
+        self.assertEqual(self.issued('workerone'), before, 'the certificate is the same')
 
     def test_waits_for_its_turn_to_restart(self):
         root, other, ran = self.enroll('masterone', '--lifetime', '1h'), self.enroll('mastertwo'), self.folder / 'ran'
