@@ -80,10 +80,11 @@ static enum err place_block(struct ca *ca, const struct certificate_record *reco
     const struct place place = {record->cluster, record->node, record->profile};
     struct lineage_record lineage;
     uint64_t revision = 0;
-    if (!record->node[0])
-        return OK;
-    enum err err = lineage_get(ca, &place, &lineage, &revision, f);
-    if (err == ERR_ABSENT) {
+    /* Without a node it is what all control planes share, or of no place: then there is no row, and nothing stands in.
+     */
+    enum err err = record->node[0] ? lineage_get(ca, &place, &lineage, &revision, f)
+                                   : lineage_row(ca, &place, &lineage, &revision, f);
+    if (err == ERR_ABSENT || (err == OK && revision == 0 && !record->node[0])) {
         fault_clear(f);
         return OK;
     }
