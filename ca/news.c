@@ -59,7 +59,7 @@ void news_ring(struct news *news, const char *cluster, const char *node)
 static void row_ring(struct news *news, const struct bytes *key)
 {
     const char *text = bytes_text(key), *cluster = text + 1;
-    if (!memchr("gp", text[0], 2) || key->size < 2)
+    if ((text[0] != 'g' && text[0] != 'p') || key->size < 2)
         return;
     const char *node = cluster + strlen(cluster) + 1;
     bool place = text[0] == 'g' && node < text + key->size;

@@ -323,7 +323,7 @@ static void round_failed(struct agent *agent, const struct fault *why)
 /* As what failed alone: what lives for minutes only cannot wait for long. */
 static int64_t round_backoff(const struct agent *agent, unsigned failures)
 {
-    int64_t now = time(NULL), left = UNREACHED_SECONDS_MAX * SCHEDULE_BACKOFF_FRACTION;
+    int64_t now = time(NULL), left = (int64_t)UNREACHED_SECONDS_MAX * SCHEDULE_BACKOFF_FRACTION;
     for (size_t i = 0; i < agent->tracked_count; i++)
         if (!agent->tracked[i].bundle && agent->tracked[i].not_after > now)
             left = sooner(left, agent->tracked[i].not_after - now);

@@ -14,8 +14,6 @@
 
 enum { OUTPUT_MAX = 1024, EXIT_POLL_MILLISECONDS = 10 };
 
-extern char **environ;
-
 static int64_t now_milliseconds(void)
 {
     struct timespec now;
@@ -84,7 +82,7 @@ static bool exit_wait(pid_t pid, int64_t deadline, int *ret_status)
             waitpid(pid, ret_status, 0);
             return false;
         }
-        nanosleep(&(struct timespec){.tv_nsec = EXIT_POLL_MILLISECONDS * 1000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long)EXIT_POLL_MILLISECONDS * 1000000}, NULL);
     }
     return true;
 }
