@@ -17,7 +17,7 @@
 
 enum {
     REQUEST_SECONDS = 2,        /* for a service that is not ready: the agent itself comes back */
-    WAIT_SECONDS = 30,          /* for work */
+    WAIT_SECONDS = 25,          /* for work: the service lets nobody wait longer */
     SHARED_SECONDS = 10,        /* others may wait for what this node has */
     UNSEEN_SECONDS = 60,        /* between turns without a service that tells of work */
     WHOLE_SECONDS = 600,        /* between turns when there is no work */
@@ -299,10 +299,11 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
         return OK;
     TRY(round_locked(agent, &session, &orders, f));
     int64_t now = time(NULL), left = next_turn(agent, orders.answer != NULL, now) - now;
-    left = sooner(left, agent->shared_count > 0 ? SHARED_SECONDS : WAIT_SECONDS);
-    *ret_wait_seconds = left < 1 ? 1 : left;
+    left = agent->shared_count > 0 ? sooner(left, SHARED_SECONDS) : left;
+    left = left < 1 ? 1 : left;
+    *ret_wait_seconds = sooner(left, WAIT_SECONDS);
     if (orders.poll_seconds > 0 && !agent->options->once)
-        agent_sleep(sooner(orders.poll_seconds, *ret_wait_seconds) * 1000);
+        agent_sleep(sooner(orders.poll_seconds, left) * 1000);
     return OK;
 }
 

@@ -360,6 +360,7 @@ class Living(Agents):
             agent = subprocess.Popen([ENSIGN, 'agent', '--root', root], stderr=log)
         self.addCleanup(agent.kill)
         wait_for('the first report', lambda: 'kubelet' in self.deployed('workerone'))
+        wait_for('it to wait for work', lambda: b'\nensign_agents_waiting 1' in self.get('/metrics'))
         before, asked = conf.read_bytes(), time.monotonic()
         self.service.ensign('rotate', CLUSTER, '--node', 'workerone', '--profile', 'kubelet')
         wait_for('the renewal', lambda: conf.read_bytes() != before, 15)
