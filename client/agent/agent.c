@@ -213,19 +213,19 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Of one certificate or bundle: when it wants to be looked at. */
-static int64_t tracked_next(const struct tracked *tracked, int64_t now)
+/* Of one certificate or bundle, which was looked at then: when it wants to be looked at again. */
+static int64_t tracked_next(const struct tracked *tracked, int64_t looked_at)
 {
     if (tracked->state == TRACKED_WAITING || tracked->state == TRACKED_NOT_SERVED || tracked->failures > 0)
-        return now + PENDING_SECONDS;
+        return looked_at + PENDING_SECONDS;
     return !tracked->bundle && tracked->serial[0] && tracked->code != CODE_EXPIRING ? tracked->due_at : INT64_MAX;
 }
 
-static int64_t next_turn(const struct agent *agent, bool tells, int64_t now)
+static int64_t next_turn(const struct agent *agent, bool tells)
 {
     int64_t next = agent->turn_at + (tells ? WHOLE_SECONDS : UNSEEN_SECONDS);
     for (size_t i = 0; i < agent->tracked_count; i++)
-        next = sooner(next, tracked_next(&agent->tracked[i], now));
+        next = sooner(next, tracked_next(&agent->tracked[i], agent->turn_at));
     return next;
 }
 
@@ -247,9 +247,8 @@ static enum err root_open(const struct agent *agent, int *ret_root, struct fault
 
 static bool turn_due(const struct agent *agent, const struct orders *orders)
 {
-    int64_t now = time(NULL);
     return agent->options->once || strcmp(orders->revision, agent->revision) != 0 ||
-           now >= next_turn(agent, orders->answer != NULL, now);
+           time(NULL) >= next_turn(agent, orders->answer != NULL);
 }
 
 static enum err round_locked(struct agent *agent, struct session *session, const struct orders *orders, struct fault *f)
@@ -298,7 +297,7 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
     if (stopped)
         return OK;
     TRY(round_locked(agent, &session, &orders, f));
-    int64_t now = time(NULL), left = next_turn(agent, orders.answer != NULL, now) - now;
+    int64_t left = next_turn(agent, orders.answer != NULL) - time(NULL);
     left = agent->shared_count > 0 ? sooner(left, SHARED_SECONDS) : left;
     left = left < 1 ? 1 : left;
     *ret_wait_seconds = sooner(left, WAIT_SECONDS);
