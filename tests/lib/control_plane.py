@@ -70,11 +70,14 @@ class Programs:
 
 
 class ControlPlane:
+    replaced = []  # what differs from the example
+
     def __init__(self):
         self.network = loopback_network()
         self.service = Service().init()
         self.programs = Programs(self.service.folder)
         self.hosts = {}
+        self.client_ports = {name: free_port(self.address(host)) for name, host in MEMBERS.items()}
 
     def close(self):
         self.programs.stop_all()
@@ -85,7 +88,8 @@ class ControlPlane:
 
     def start(self):
         self.service.start()
-        cluster, self.catalogue = kubernetes.example_cluster(self.service, EXAMPLE, [(NETWORK + '.', self.network + '.')])
+        cluster, self.catalogue = kubernetes.example_cluster(self.service, EXAMPLE,
+                                                             [(NETWORK + '.', self.network + '.'), *self.replaced])
         for name in [*MEMBERS, 'masterone']:
             self.place(name)
         self.master = self.hosts['masterone']
@@ -95,20 +99,23 @@ class ControlPlane:
         self.start_kubernetes()
         return self
 
-    def place(self, name):
+    def place(self, name, *more):
         holder = self.hosts.get('masterone')
         self.hosts[name] = kubernetes.Host(self.service.folder / name)
-        kubernetes.enrol(self.service, self.catalogue['cluster'], name, self.hosts[name].root, holder and holder.root)
+        kubernetes.enrol(self.service, self.catalogue['cluster'], name, self.hosts[name].root, holder and holder.root,
+                         more)
         return self.hosts[name]
 
     def start_etcd(self):
-        self.client_ports = {name: free_port(self.address(host)) for name, host in MEMBERS.items()}
         peers = {name: f'https://{self.address(host)}:{free_port(self.address(host))}' for name, host in MEMBERS.items()}
         for name in MEMBERS:
             member = self.hosts[name].path(f'{ETCD_PKI}member.crt')
-            self.programs.start(name, *etcd(name, self.etcd_url(name), peers, self.service.folder / f'{name}.data', member,
-                                            member.with_name('ca.crt')))
+            self.start_member(name, *etcd(name, self.etcd_url(name), peers, self.service.folder / f'{name}.data', member,
+                                          member.with_name('ca.crt')))
         self.programs.wait('etcd to be healthy', lambda: self.etcd_healthy(*map(self.etcd_url, MEMBERS)))
+
+    def start_member(self, name, *command):
+        self.programs.start(name, *command)
 
     def etcd_url(self, name):
         return f'https://{self.address(MEMBERS[name])}:{self.client_ports[name]}'

@@ -52,13 +52,14 @@ def first_control_plane(cluster):
     return next(node for node in cluster['nodes'] if 'control-plane' in node['roles'])
 
 
-def enrol(service, cluster, node, root, holder=None):
-    """Puts what the node needs below root. holder: the root of a control plane that has what all of them share"""
+def enrol(service, cluster, node, root, holder=None, more=()):
+    """Puts what the node needs below root. holder: the root of a control plane that has what all of them share; more:
+    options of enroll"""
     token = service.folder / f'{cluster}-{node}.token'
     token.touch(mode=0o600)
     token.write_text(service.token(cluster, node))
     enroll = ['enroll', '--server', f'https://localhost:{service.port}', '--token-file', token, '--root', root, '--timeout',
-              '1s']
+              '1s', *more]
     if holder and service.ensign(*enroll, check=False).returncode == PENDING:
         service.ensign('shared-key', 'sync', '--root', holder)
     service.ensign(*enroll)
