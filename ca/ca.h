@@ -128,8 +128,10 @@ MUST_USE enum err token_authenticate(struct ca *ca, const uint8_t id[TOKEN_ID_SI
 MUST_USE enum err certificate_get(struct ca *ca, const uint8_t serial[SERIAL_SIZE],
                                   struct certificate_record *ret_record, struct fault *f);
 /* Who presents this client certificate (DER; TLS has proved possession of its key): its stored record must be byte for
- * byte this certificate, be valid now, have a role, and not be superseded by an installed one of its node. ERR_AUTH. */
-MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, struct caller *ret_caller, struct fault *f);
+ * byte this certificate, be valid now, have a role, and, unless `replaced_too`, not be superseded by an installed one
+ * of its node. ERR_AUTH. */
+MUST_USE enum err certificate_authenticate(struct ca *ca, struct span der, bool replaced_too, struct caller *ret_caller,
+                                           struct fault *f);
 
 /* ---- audit ---- */
 

@@ -85,7 +85,8 @@ static enum err caller_find(struct app *app, struct http_request *request, struc
     }
     if (request->client_certificate.size == 0)
         return OK;
-    return certificate_authenticate(app->ca, request->client_certificate, &request->caller, f);
+    return certificate_authenticate(app->ca, request->client_certificate, request->route->may & MAY_REPLACED,
+                                    &request->caller, f);
 }
 
 /* ---- limits ---- */

@@ -41,7 +41,8 @@ typedef struct http_response http_handler(struct app *app, const struct http_req
 /* Who may call a route: bits of enum requester, and these. */
 enum {
     MAY_ANYBODY = 1 << 15,
-    MAY_METRICS = 1 << 14, /* whom the configuration lets read the metrics, whoever it is; auth grants it */
+    MAY_METRICS = 1 << 14,  /* whom the configuration lets read the metrics, whoever it is; auth grants it */
+    MAY_REPLACED = 1 << 13, /* of those who may, also by an identity whose successor is installed already */
 };
 
 struct route {

@@ -59,7 +59,7 @@ const struct route routes[] = {
     {"POST", "/v1/certificates/{serial}/revocation", BODY_4K, O | D, api_revocation_make},
     {"POST", "/v1/clusters/{cluster}/revocations", BODY_4K, O | D, api_revocation_make_all},
     {"GET", "/v1/clusters/{cluster}/revoked-fingerprints", BODY_NONE, N | O | A | D, api_revocation_fingerprints},
-    {"POST", "/v1/clusters/{cluster}/subjectaccessreview", BODY_64K, N, api_revocation_review},
+    {"POST", "/v1/clusters/{cluster}/subjectaccessreview", BODY_64K, N | MAY_REPLACED, api_revocation_review},
     {"POST", "/v1/identities", BODY_64K, D, api_identity_create},
     {"GET", "/v1/certificates", BODY_NONE, N | O | A | D, api_certificate_list},
     {"GET", "/v1/certificates/{serial}", BODY_NONE, T | N | O | A | D, api_certificate_get},

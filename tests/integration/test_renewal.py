@@ -11,6 +11,7 @@ from lib.service import wait_for
 from lib.world import Case, issue
 
 PATH = '/v1/clusters/vagrant/certificates'
+REVIEW = {'apiVersion': 'authorization.k8s.io/v1', 'kind': 'SubjectAccessReview', 'spec': {}}
 
 
 class Node:
@@ -205,6 +206,8 @@ class Identity(RenewalCase):
         node.reported(('node-identity', 'installed'), client=old)  # by the older one: it may be the last that it does
         refusal = self.refused(old, 'GET', '/v1/whoami', 401, 'unauthenticated')  # on the connection that it had
         self.assertIn(f'superseded by {answer["serial"]}', refusal['detail'])
+        # Of the webhook it is heard further on: API servers read files again every five minutes.
+        self.refused(old, 'POST', f'/v1/clusters/{node.cluster}/subjectaccessreview', 403, 'policy_denied', REVIEW)
         node.client = new
         node.renewed('node-identity')
         self.assertEqual(self.whoami(new), 200)

@@ -258,10 +258,10 @@ static void token_gives_each_profile_once_and_the_same_key_the_same_answer(void 
     assert_ok(issue(fixture->ca, &request, &identity, &f), &f);
     assert_int_equal(identity.record.role, REQUESTER_NODE);
     struct caller caller = {0};
-    assert_ok(certificate_authenticate(fixture->ca, bytes_span(&identity.record.certificate), &caller, &f), &f);
+    assert_ok(certificate_authenticate(fixture->ca, bytes_span(&identity.record.certificate), false, &caller, &f), &f);
     assert_int_equal(caller.kind, REQUESTER_NODE);
     assert_string_equal(caller.node, "etcdtwo");
-    assert_int_equal(certificate_authenticate(fixture->ca, bytes_span(&first.record.certificate), &caller, &f),
+    assert_int_equal(certificate_authenticate(fixture->ca, bytes_span(&first.record.certificate), false, &caller, &f),
                      ERR_AUTH);
 }
 

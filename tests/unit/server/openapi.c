@@ -30,8 +30,9 @@ static unsigned caller_bit(const char *word)
     static const struct {
         const char *word;
         unsigned bit;
-    } words[] = {{"T", REQUESTER_TOKEN}, {"N", REQUESTER_NODE},    {"O", REQUESTER_OPERATOR}, {"A", REQUESTER_AUDITOR},
-                 {"D", REQUESTER_ADMIN}, {"anybody", MAY_ANYBODY}, {"metrics", MAY_METRICS}};
+    } words[] = {{"T", REQUESTER_TOKEN},   {"N", REQUESTER_NODE},     {"O", REQUESTER_OPERATOR},
+                 {"A", REQUESTER_AUDITOR}, {"D", REQUESTER_ADMIN},    {"anybody", MAY_ANYBODY},
+                 {"metrics", MAY_METRICS}, {"replaced", MAY_REPLACED}};
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         if (strcmp(word, words[i].word) == 0)
             return words[i].bit;
