@@ -10,6 +10,7 @@ from lib.service import ENSIGN, Client
 CLUSTER, HOST = 'vagrant', 'masterone'
 # It may be two minutes until the API server shows another certificate of its own.
 ETCD_SECONDS, MASTER_SECONDS = 60, 240
+FILES_SECONDS = 1200  # of what clients look at every five minutes
 # A busy machine is no reason to elect.
 CALM = ['--heartbeat-interval', '500', '--election-timeout', '5000']
 RESTARTED = ('kube-controller-manager', 'kube-scheduler')
@@ -37,19 +38,27 @@ class Kubelet(threading.Thread):
 
 
 class LivePlane(ControlPlane):
-    replaced = [('  apiserverClient: shared\n', '')]
+    """files: the kubeconfigs of the restarted programs name files, so that nobody has to restart them"""
+
+    def __init__(self, files=False):
+        super().__init__()
+        self.files, self.master_seconds = files, FILES_SECONDS if files else MASTER_SECONDS
+        self.replaced = [('  apiserverClient: shared\n', '')]
+        if files:
+            self.replaced.append(('\netcd:\n', '\nkubeconfigs: files\netcd:\n'))
 
     def place(self, name):
-        master = name == HOST
-        super().place(name, '--lifetime', f'{MASTER_SECONDS if master else ETCD_SECONDS}s')
-        settings = {'apiVersion': 'ensign/v1', 'kind': 'Agent', 'lifetime': f'{MASTER_SECONDS}s', 'hooks': {
-            'kubelet': 'none', **{name.removeprefix('kube-'): self.stopping(name) for name in RESTARTED}}}
-        if not master:
-            settings = {'apiVersion': 'ensign/v1', 'kind': 'Agent', 'lifetime': f'{ETCD_SECONDS}s', 'check': {
-                'etcd-member': '{}:{}'.format(*self.member(name))}}
+        seconds = self.master_seconds if name == HOST else ETCD_SECONDS
+        super().place(name, '--lifetime', f'{seconds}s')
+        more = self.master_settings() if name == HOST else {'check': {'etcd-member': '{}:{}'.format(*self.member(name))}}
+        settings = {'apiVersion': 'ensign/v1', 'kind': 'Agent', 'lifetime': f'{seconds}s', **more}
         self.hosts[name].path('/etc/ensign/agent.yaml').write_text(json.dumps(settings))
         self.start_agent(name)
         return self.hosts[name]
+
+    def master_settings(self):
+        restarted = () if self.files else RESTARTED
+        return {'hooks': {'kubelet': 'none', **{name.removeprefix('kube-'): self.stopping(name) for name in restarted}}}
 
     def stopping(self, name):
         return {'command': ['sh', '-c', 'kill "$(cat "$1")"', 'hook', str(self.pid_file(name))]}
@@ -78,6 +87,15 @@ class LivePlane(ControlPlane):
     def restart_member(self, name):
         self.programs.stop(name)
         self.start_member(name, *self.commands[name])
+
+    def run(self, program, **more):
+        """With kubeconfigs that name files: a copy that names them where they lie here."""
+        if self.files and program in RESTARTED:
+            original = self.master.path(f'/etc/kubernetes/{program.removeprefix("kube-")}.conf').read_text()
+            copy = self.service.folder / f'{program}.conf'
+            copy.write_text(original.replace('/etc/kubernetes/', f'{self.master.root}/etc/kubernetes/'))
+            more |= {'kubeconfig': copy, 'authentication_kubeconfig': copy, 'authorization_kubeconfig': copy, 'v': 1}
+        super().run(program, **more)
 
     def start_kubernetes(self):
         super().start_kubernetes()
