@@ -3,9 +3,9 @@
 service is away, all is rotated, or somebody is revoked. By hand also, with ENSIGN_BUILD=build PYTHONPATH=tests:
 
     tests/e2e/kubernetes/live.py --long     until every certificate of every host was renewed three times, and then
-                                            without agents, until that is seen to matter: about 15 minutes
+                                            without agents, until that is seen to matter: about 10 minutes
     tests/e2e/kubernetes/live.py --files    where the kubeconfigs of controller manager and scheduler name files, which
-                                            they look at every five minutes: until they have: about 7 minutes"""
+                                            they look at every five minutes: until they have: about 6 minutes"""
 import os
 import pathlib
 import re
