@@ -69,6 +69,15 @@ static enum err cluster_answer(struct app *app, const void *made, struct http_re
     return OK;
 }
 
+static enum err inventory_answer(struct app *app, const struct cluster *cluster, int status,
+                                 struct http_response *ret_response, struct fault *f)
+{
+    AUTO(bytes) text = {0};
+    TRY(json_cluster_text(app->ca, cluster, &text, f));
+    *ret_response = http_json_text(status, &text);
+    return OK;
+}
+
 static enum err answer_create(struct app *app, const struct http_request *request, struct idempotency *idempotency,
                               struct http_response *ret_response, struct fault *f)
 {
@@ -83,7 +92,7 @@ static enum err answer_create(struct app *app, const struct http_request *reques
                       &cluster, f));
     if (api_created(ret_response))
         return OK;
-    *ret_response = http_json(created ? 201 : 200, json_cluster(app->ca, cluster, true));
+    TRY(inventory_answer(app, cluster, created ? 201 : 200, ret_response, f));
     if (created)
         location_set(cluster, ret_response);
     return OK;
@@ -106,7 +115,7 @@ static bool listing_add(void *context, const struct cluster *cluster)
 {
     struct listing *listing = context;
     if (caller_sees_cluster(listing->caller, cluster->name))
-        json_list_add(&listing->items, json_cluster(listing->ca, cluster, false));
+        json_list_add(&listing->items, json_cluster_line(listing->ca, cluster));
     return listing->items != NULL;
 }
 
@@ -130,7 +139,7 @@ static enum err answer_get(struct app *app, const struct http_request *request, 
 {
     CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     TRY(caller_cluster(app, &request->caller, request->parameters[0], &cluster, f));
-    *ret_response = http_json(200, json_cluster(app->ca, cluster, true));
+    TRY(inventory_answer(app, cluster, 200, ret_response, f));
     return etag_set(ret_response, f);
 }
 
@@ -160,8 +169,10 @@ static enum err match_check(struct app *app, const struct http_request *request,
     const char *wanted = http_header(request, "If-Match");
     if (!wanted)
         return OK;
-    struct http_response present = http_json(200, json_cluster(app->ca, cluster, true));
-    enum err err = etag_set(&present, f);
+    struct http_response present = {0};
+    enum err err = inventory_answer(app, cluster, 200, &present, f);
+    if (err == OK)
+        err = etag_set(&present, f);
     if (err == OK && !etag_listed(wanted, present.etag))
         err = fault_set(f, CODE_CONFLICT, "cluster \"%s\" is another than If-Match says; look at it again",
                         cluster->name);

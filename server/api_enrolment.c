@@ -43,9 +43,9 @@ static json_t *enrolment_json(struct ca *ca, const struct cluster *cluster, cons
     size_t count = node && node->roles & ROLE_CONTROL_PLANE ? catalogue_shared_names(cluster, names) : 0;
     for (size_t i = 0; i < count; i++)
         json_list_add(&shared, json_string(names[i]));
-    return json_pack("{ss ss so so so ss s{so}}", "cluster", token->cluster, "node", token->node, "document",
-                     json_cluster_document(cluster), "certificates", list, "shared_keys", shared, "log_verifier",
-                     verifier, "service", "ca", json_bytes(bytes_span(&service->pem)));
+    return json_pack("{ss ss so so ss s{so}}", "cluster", token->cluster, "node", token->node, "certificates", list,
+                     "shared_keys", shared, "log_verifier", verifier, "service", "ca",
+                     json_bytes(bytes_span(&service->pem)));
 }
 
 static enum err answer_get(struct app *app, const struct http_request *request, struct http_response *ret_response,
@@ -58,7 +58,9 @@ static enum err answer_get(struct app *app, const struct http_request *request, 
     const struct authority *service = authorities_find(app->ca->authorities, CLUSTER_SERVICE, AUTHORITY_SERVICE);
     if (!service)
         return fault_set(f, CODE_DAMAGED, "the service's own CA is not in the database");
-    *ret_response = http_json(200, enrolment_json(app->ca, cluster, &token, service));
+    AUTO(bytes) text = {0};
+    TRY(json_document_text(cluster, enrolment_json(app->ca, cluster, &token, service), &text, f));
+    *ret_response = http_json_text(200, &text);
     return OK;
 }
 

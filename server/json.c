@@ -70,27 +70,31 @@ static json_t *json_authorities(struct ca *ca, const char *cluster)
     return list;
 }
 
-json_t *json_cluster_document(const struct cluster *cluster)
+static json_t *json_cluster_document(const struct cluster *cluster)
 {
     json_error_t error;
     return json_load_whole(bytes_span(&cluster->document), JSON_REJECT_DUPLICATES, &error);
 }
 
-static json_t *json_inventory(const struct cluster *cluster, json_t *take_authorities, bool with_nodes)
+static json_t *json_warnings(const struct cluster *cluster)
 {
-    json_t *document = json_cluster_document(cluster);
     json_t *warnings = json_array();
     for (size_t i = 0; i < cluster->warnings_count; i++)
         json_list_add(&warnings, json_string(cluster->warnings[i]));
-    if (document && !with_nodes)
-        json_object_del(document, "nodes");
-    return json_pack("{ss so so so}", "name", cluster->name, "document", document, "authorities", take_authorities,
-                     "warnings", warnings);
+    return warnings;
 }
 
-json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes)
+static json_t *json_inventory(const struct cluster *cluster, json_t *take_authorities)
 {
-    return json_inventory(cluster, json_authorities(ca, cluster->name), with_nodes);
+    return json_pack("{ss so so so}", "name", cluster->name, "document", json_cluster_document(cluster), "authorities",
+                     take_authorities, "warnings", json_warnings(cluster));
+}
+
+json_t *json_cluster_line(struct ca *ca, const struct cluster *cluster)
+{
+    json_t *inventory = json_inventory(cluster, json_authorities(ca, cluster->name));
+    json_object_del(json_object_get(inventory, "document"), "nodes");
+    return inventory;
 }
 
 json_t *json_cluster_made(const struct cluster_made *made)
@@ -98,7 +102,28 @@ json_t *json_cluster_made(const struct cluster_made *made)
     json_t *list = json_array();
     for (const struct authority *const *authority = made->authorities; *authority; authority++)
         json_list_add(&list, json_authority(*authority));
-    return json_inventory(made->cluster, list, true);
+    return json_inventory(made->cluster, list);
+}
+
+enum err json_document_text(const struct cluster *cluster, json_t *take_rest, struct bytes *ret_text, struct fault *f)
+{
+    AUTO(bytes) text = {0};
+    char *rest = take_rest ? json_dumps(take_rest, JSON_COMPACT | JSON_EMBED) : NULL;
+    json_decref(take_rest);
+    if (!rest)
+        return fault_no_memory(f);
+    bytes_appendf(&text, "{%s,\"document\":", rest);
+    free(rest);
+    bytes_append_span(&text, bytes_span(&cluster->document));
+    bytes_append_text(&text, "}");
+    return bytes_give(&text, ret_text, f);
+}
+
+enum err json_cluster_text(struct ca *ca, const struct cluster *cluster, struct bytes *ret_text, struct fault *f)
+{
+    json_t *rest = json_pack("{ss so so}", "name", cluster->name, "authorities", json_authorities(ca, cluster->name),
+                             "warnings", json_warnings(cluster));
+    return json_document_text(cluster, rest, ret_text, f);
 }
 
 static json_t *json_token_uses(const struct token_record *record)

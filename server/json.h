@@ -14,12 +14,16 @@ json_t *json_time(int64_t seconds);
 json_t *json_bytes(struct span text);
 
 json_t *json_authority(const struct authority *authority);
-/* A cluster file as it was given. */
-json_t *json_cluster_document(const struct cluster *cluster);
 /* A cluster that was made just now, whose CAs are not in ca yet. */
 json_t *json_cluster_made(const struct cluster_made *made);
-/* with_nodes: the whole inventory, which has thousands of nodes for some. */
-json_t *json_cluster(struct ca *ca, const struct cluster *cluster, bool with_nodes);
+/* For a list: without the nodes, of which some clusters have thousands. */
+json_t *json_cluster_line(struct ca *ca, const struct cluster *cluster);
+/* As json_cluster_made(). Every node asks for it, again and again: the cluster file goes in as the text that it is. */
+MUST_USE enum err json_cluster_text(struct ca *ca, const struct cluster *cluster, struct bytes *ret_text,
+                                    struct fault *f);
+/* take_rest, an object that is not empty, with the cluster file as its member "document". */
+MUST_USE enum err json_document_text(const struct cluster *cluster, json_t *take_rest, struct bytes *ret_text,
+                                     struct fault *f);
 json_t *json_token(const struct token_record *record, int64_t now);
 MUST_USE enum err json_decision_text(const struct decision *decision, struct bytes *ret_text, struct fault *f);
 
