@@ -9,7 +9,7 @@ what a certificate takes on the disk, memory of the server, and the time from st
 import argparse
 import time
 
-from measure import Client, Ensign, resident_mib
+from measure import Client, Ensign, disk_bytes, resident_mib
 
 RATE_SECONDS = 5
 LIST_ROUNDS = 20
@@ -35,10 +35,6 @@ def slowest_list(client):
     medians = {query: sorted(once(query) for _ in range(LIST_ROUNDS))[LIST_ROUNDS // 2] for query in FILTERS}
     worst = max(medians, key=medians.get)
     return medians[worst], worst or 'none'
-
-
-def disk_bytes(service):
-    return (service.state / 'data.mdb').stat().st_blocks * 512
 
 
 def start_seconds(service):

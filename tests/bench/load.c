@@ -6,25 +6,20 @@
  * Each request is the object JSON with a PKCS#10 request of another key as MEMBER; they are made beforehand. FILE has
  * the identity of the client. With --reconnect each request has a connection of its own. The limits of the machine
  * (P-256 verify and sign, RSA-2048 sign, fdatasync) are measured by `load --limits FOLDER`. */
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "ca/base/encode.h"
-#include "ca/x509/request.h"
+#include "ca/x509/public_key.h"
+#include "tests/bench/wire.h"
 
-enum { CONNECTIONS_MAX = 1024, SAMPLES_MAX = 200000, ANSWER_MAX = 65536 };
+enum { CONNECTIONS_MAX = 1024, SAMPLES_MAX = 200000 };
 enum { REQUESTS_PER_SECOND = 12000, PREPARERS = 4 }; /* more than are answered, so that none is sent twice */
 
 struct options {
@@ -46,31 +41,12 @@ static size_t requests_count;
 static atomic_size_t next_request;
 static atomic_bool stopping;
 
-static void stop(const char *what)
-{
-    fprintf(stderr, "load: %s\n", what);
-    exit(1);
-}
-
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* ---- requests ---- */
 
 static void request_prepare(struct bytes *out)
 {
-    struct fault f = {0};
-    CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
-    AUTO(bytes) der = {0};
     AUTO(bytes) pem = {0};
-    struct distinguished_name subject = {0};
-    if (key_generate(KEY_ECDSA_P256, &key, &f) != OK || request_make(key, &subject, NULL, &der, &f) != OK)
-        stop(f.text);
-    pem_append(&pem, "CERTIFICATE REQUEST", bytes_span(&der));
+    csr_make(NULL, &pem);
     json_t *body = json_loads(options.body, 0, NULL);
     if (json_object_set_new(body, options.csr, json_string(bytes_text(&pem))) != 0)
         stop("--body is no JSON object");
@@ -113,12 +89,8 @@ static void identity_use(void)
     const char *key = json_string_value(json_object_get(context, "key"));
     if (!certificate || !key)
         stop("the context file has no certificate and key");
-    BIO *bio = BIO_new_mem_buf(certificate, -1);
-    X509 *x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(key, -1);
-    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
+    X509 *x509 = x509_read(certificate);
+    EVP_PKEY *pkey = key_read(key);
     if (SSL_CTX_use_certificate(tls, x509) != 1 || SSL_CTX_use_PrivateKey(tls, pkey) != 1)
         stop("the identity cannot be used");
     X509_free(x509);
@@ -130,69 +102,38 @@ static void identity_use(void)
 
 static SSL *connection_open(void)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        stop("cannot connect");
-    SSL *ssl = SSL_new(tls);
-    SSL_set_fd(ssl, fd);
-    if (SSL_connect(ssl) != 1)
-        stop("no TLS");
+    SSL *ssl = wire_open(tls, options.port, NULL, NULL);
+    if (!ssl)
+        stop("no connection");
     return ssl;
 }
 
-static void connection_close(SSL *ssl)
-{
-    int fd = SSL_get_fd(ssl);
-    SSL_free(ssl);
-    close(fd);
-}
-
-/* Reads one whole answer; its status, or 0. */
-static int answer_read(SSL *ssl)
-{
-    char answer[ANSWER_MAX];
-    size_t size = 0, wanted = 0;
-    while (wanted == 0 || size < wanted) {
-        int got = SSL_read(ssl, answer + size, (int)(sizeof answer - 1 - size));
-        if (got <= 0)
-            return 0;
-        size += (size_t)got;
-        answer[size] = '\0';
-        const char *end = strstr(answer, "\r\n\r\n"), *length = strcasestr(answer, "\r\nContent-Length: ");
-        if (end && length)
-            wanted = (size_t)(end + 4 - answer) + strtoul(length + 18, NULL, 10);
-    }
-    return atoi(answer + strlen("HTTP/1.1 "));
-}
-
-static bool exchange(SSL *ssl)
+static bool exchange(SSL *ssl, struct bytes *answer)
 {
     size_t next = atomic_fetch_add(&next_request, 1);
     if (next >= requests_count)
         stop("the service answers faster than requests were prepared");
     const struct bytes *request = &requests[next];
-    return SSL_write(ssl, request->data, (int)request->size) > 0 && answer_read(ssl) == options.expect;
+    return SSL_write(ssl, request->data, (int)request->size) > 0 && wire_answer(ssl, answer) == options.expect;
 }
 
 static void *worker_run(void *context)
 {
     struct worker *worker = context;
+    AUTO(bytes) answer = {0};
     SSL *ssl = options.reconnect ? NULL : connection_open();
     while (!atomic_load(&stopping) && worker->count < SAMPLES_MAX) {
         double begin = seconds_now();
         if (options.reconnect)
             ssl = connection_open();
-        if (!exchange(ssl))
+        if (!exchange(ssl, &answer))
             worker->failed++;
         if (options.reconnect)
-            connection_close(ssl);
+            wire_close(ssl);
         worker->milliseconds[worker->count++] = (float)((seconds_now() - begin) * 1000);
     }
     if (!options.reconnect)
-        connection_close(ssl);
+        wire_close(ssl);
     return NULL;
 }
 
