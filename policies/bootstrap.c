@@ -9,7 +9,7 @@ const char *const cgroup_driver_words[] = {"systemd", "cgroupfs", NULL};
 const char *const proxy_mode_words[] = {"iptables", "ipvs", "nftables", "none", NULL};
 
 /* As kubeadm has it, and what it may be. */
-static const int64_t control_plane_timeout_seconds = 4 * 60;
+static const int64_t control_plane_timeout_seconds = 240;
 static const int64_t control_plane_timeout_min_seconds = 10;
 static const int64_t control_plane_timeout_max_seconds = 3600;
 

@@ -13,8 +13,6 @@
 
 #include "client/files.h"
 
-extern char **environ;
-
 enum { READ_SIZE = 16384 };
 
 /* What is open while it runs; -1: closed. */

@@ -100,7 +100,7 @@ enum err ssh_open(const struct target *targets, size_t count, const char *config
 
 /* `words` come between the options and the host. */
 static enum err ssh_start(const struct ssh *ssh, size_t host, const char *control, const char *remote,
-                          struct process *process, struct process_result *ret_result, struct fault *f)
+                          const struct process *process, struct process_result *ret_result, struct fault *f)
 {
     char config[sizeof ssh->folder + 8];
     snprintf(config, sizeof config, "%s/config", ssh->folder);
@@ -112,8 +112,9 @@ static enum err ssh_start(const struct ssh *ssh, size_t host, const char *contro
                                control ? "--" : host_name(ssh, host),
                                control ? host_name(ssh, host) : remote,
                                NULL};
-    process->arguments = arguments;
-    return process_run(process, ret_result, f);
+    struct process started = *process;
+    started.arguments = arguments;
+    return process_run(&started, ret_result, f);
 }
 
 /* Ends the connection, or what hangs there, without a word of it. */
