@@ -18,6 +18,7 @@ enum {
     ANSWER_MAX = DOCUMENT_JSON_SIZE_MAX,
     BACKOFF_FIRST_MILLISECONDS = 200,
     BACKOFF_MAX_MILLISECONDS = 5000,
+    RETRY_AFTER_SECONDS_MAX = 3600, /* whatever an answer says */
 };
 
 struct api {
@@ -288,7 +289,10 @@ static int64_t backoff(int attempts, const struct answer *answer)
     uint32_t random = 0;
     if (getrandom(&random, sizeof random, 0) == sizeof random)
         wait -= random % (wait / 2);
-    return answer->retry_after_seconds > 0 ? answer->retry_after_seconds * 1000 : wait;
+    if (answer->retry_after_seconds <= 0)
+        return wait;
+    return 1000 * (answer->retry_after_seconds < RETRY_AFTER_SECONDS_MAX ? answer->retry_after_seconds
+                                                                         : RETRY_AFTER_SECONDS_MAX);
 }
 
 static bool worth_another(CURLcode result, long status)

@@ -257,6 +257,15 @@ static enum err set_install(const struct enrolment *enrolment, const struct enro
     return folder_put_at(enrolment->folder, item->profile->name, files, ARRAY_SIZE(files), f);
 }
 
+/* Of a CA that nobody in the cluster trusts yet it would be of no use. */
+static enum err bundle_impose(const struct enrolment_item *item, struct issued *issued, struct fault *f)
+{
+    if (item->bundle.size == 0)
+        return OK;
+    bytes_free(&issued->bundle);
+    return bytes_copy(item->bundle, &issued->bundle, f);
+}
+
 static enum err certificate_get(const struct enrolment *enrolment, const struct enrolment_item *item, int pending,
                                 struct fault *f)
 {
@@ -269,6 +278,7 @@ static enum err certificate_get(const struct enrolment *enrolment, const struct 
     TRY(key_read_pem(bytes_span(&key_pem), &key, f));
     TRY(pending_request(pending, key, &csr, f));
     TRY(certificate_fetch(enrolment, item, &csr, &issued, f));
+    TRY(bundle_impose(item, &issued, f));
     TRY(issued_verify(enrolment, item, key, &issued, &facts, f));
     TRY(set_install(enrolment, item, &key_pem, &issued, f));
     char until[TIME_TEXT_SIZE];

@@ -16,6 +16,7 @@ struct enrolment_item {
     const struct profile *profile;
     enum key_algorithm algorithm;
     const char *replaces; /* of a renewal: the serial of the certificate that is installed; else NULL */
+    struct span bundle;   /* PEM, borrowed: the CAs that may have issued it; empty: those that come with it */
 };
 
 struct enrolment {

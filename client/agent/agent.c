@@ -224,6 +224,8 @@ static int64_t tracked_next(const struct tracked *tracked, int64_t looked_at)
 static int64_t next_turn(const struct agent *agent, bool tells)
 {
     int64_t next = agent->turn_at + (tells ? WHOLE_SECONDS : UNSEEN_SECONDS);
+    if (agent->turn_at > now) /* the clock was set back */
+        return now;
     for (size_t i = 0; i < agent->tracked_count; i++)
         next = sooner(next, tracked_next(&agent->tracked[i], agent->turn_at));
     return next;

@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ca/base/encode.h"
@@ -104,14 +105,32 @@ static enum err certificate_finish(const struct turn *turn, const struct catalog
 
 /* ---- renewing it ---- */
 
+static int64_t seconds_since_boot(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec;
+}
+
+/* Where the clock of this node is ahead, what was issued just now is old already, and would be renewed again and again:
+ * half of its life has to pass first, by a clock that nobody sets. */
+static int64_t resting(const struct tracked *tracked)
+{
+    if (tracked->renewed_at == 0)
+        return 0;
+    return tracked->renewed_at + (tracked->not_after - tracked->issued_at) / 2 - seconds_since_boot();
+}
+
 static enum err certificate_renew(const struct turn *turn, const struct catalogue_item *item, struct tracked *tracked,
                                   const char *reason, struct fault *f)
 {
-    const struct enrolment_item renewed = {item->profile, item->algorithm, tracked->serial};
+    const struct enrolment_item renewed = {item->profile, item->algorithm, tracked->serial,
+                                           install_node_bundle(turn->node, item->authority)};
     TRY(profile_install(turn, item, true, f));
     if (reason)
         message("%s: the service asks for another one: %s", tracked->name, reason);
     TRY(enrolment_renew(turn->enrolment, &renewed, f));
+    tracked->renewed_at = seconds_since_boot();
     turn->agent->renewals++;
     return set_look(turn, item->profile, tracked, f);
 }
@@ -135,7 +154,8 @@ static enum err renewal_do(const struct turn *turn, const struct catalogue_item 
                                          .marked = mark.renew != NULL,
                                          .blocked = mark.blocked,
                                          .failures = tracked->failures,
-                                         .failed_at = tracked->failed_at};
+                                         .failed_at = tracked->failed_at,
+                                         .resting = resting(tracked)};
     const struct schedule schedule = schedule_decide(&facts);
     tracked->due_at = schedule.at;
     switch (schedule.verdict) {
@@ -240,6 +260,8 @@ static void success_note(struct tracked *tracked)
 /* Whether what failed before may be tried again. */
 static bool backed_off(const struct turn *turn, const struct tracked *tracked)
 {
+    if (turn->now < tracked->failed_at) /* the clock was set back */
+        return false;
     int64_t left = tracked->bundle ? INT32_MAX : tracked->not_after - tracked->failed_at;
     uint64_t seed = schedule_seed(turn->agent->node, tracked->name, tracked->serial);
     return turn->now < tracked->failed_at + schedule_backoff(tracked->failures, left, seed);

@@ -35,6 +35,11 @@ int64_t schedule_backoff(unsigned failures, int64_t left_seconds, uint64_t seed)
     return wait - spread(seed, failures, wait / 2);
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 struct schedule schedule_decide(const struct schedule_facts *facts)
 {
     if (facts->now >= facts->not_after)
@@ -42,10 +47,11 @@ struct schedule schedule_decide(const struct schedule_facts *facts)
     if (facts->blocked)
         return (struct schedule){SCHEDULE_BLOCKED, facts->not_after};
     int64_t at = facts->marked ? facts->issued_at : renewal_time(facts);
-    if (facts->failures > 0) {
+    if (facts->resting > 0 && !facts->marked)
+        at = later(at, facts->now + facts->resting);
+    if (facts->failures > 0 && facts->failed_at <= facts->now) {
         int64_t left = facts->not_after - facts->failed_at;
-        int64_t again = facts->failed_at + schedule_backoff(facts->failures, left, facts->seed);
-        at = again > at ? again : at;
+        at = later(at, facts->failed_at + schedule_backoff(facts->failures, left, facts->seed));
     }
     return (struct schedule){facts->now >= at ? SCHEDULE_DUE : SCHEDULE_WAIT, at};
 }

@@ -20,7 +20,8 @@ struct schedule_facts {
     bool marked;                  /* the service wants it renewed */
     bool blocked;                 /* the service renews nothing of this place */
     unsigned failures;            /* attempts in a row that failed */
-    int64_t failed_at;            /* the last of them */
+    int64_t failed_at; /* the last of them; later than now: the clock was set back, and nothing is waited for */
+    int64_t resting;   /* seconds for which it is too fresh to be due, whatever the clock says of its age */
 };
 
 enum schedule_verdict {

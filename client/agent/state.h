@@ -31,7 +31,8 @@ struct tracked {
     enum code code;                       /* of the same; CODE_NONE */
     unsigned failures;                    /* in a row */
     int64_t failed_at, due_at;
-    int64_t said_at; /* when its trouble was last logged */
+    int64_t renewed_at; /* by this process: seconds since boot; 0: not yet */
+    int64_t said_at;    /* when its trouble was last logged */
 };
 
 struct agent {

@@ -5,88 +5,24 @@ Certificates live an hour here, and an agent whose clock is 45 minutes ahead fin
 import json
 import os
 import pathlib
-import random
 import signal
 import socket
 import ssl
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
-from lib.service import BUILD, ENSIGN, ROOT, Client, Service, free_port, run, wait_for
+from lib.agents import KILLED, SETS, PairReader, clock, loopback_network, pair_matches, serial
+from lib.service import ENSIGN, ROOT, Client, Service, run, wait_for
 
-KILLED = BUILD / 'tests/fault/ensign_killed'
 EXAMPLE, CLUSTER = 'vagrant-external-etcd.yaml', 'vagrant'
-SETS = 'etc/ensign/node'
 EXPIRING, CONFLICT, FAILED, PENDING = 5, 6, 1, 7
 KILLS_MAX = 200  # a run that ends before is not killed any more
 KILLS_STEP = int(os.environ.get('KILLS_STEP', '4'))  # 1: at each call
 ETCD_FILES = {'etcd-member': 'etc/etcd/pki/member', 'etcd-healthcheck-client': 'etc/etcd/pki/healthcheck-client'}
 MASTER_FILES = {name: f'etc/kubernetes/pki/{name}' for name in ('apiserver', 'apiserver-kubelet-client', 'front-proxy-client')}
 MASTER_CONFIGS = ('admin', 'super-admin', 'kubelet', 'controller-manager', 'scheduler')
-
-
-def loopback_network():
-    while True:
-        network = f'127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.'
-        try:
-            for port in (2379, 2380, 6443):
-                free_port(network + '61', port)
-            return network
-        except OSError:
-            pass
-
-
-def public_key(*command, pem):
-    return run('openssl', *command, input=pem.decode()).stdout
-
-
-def pair_matches(certificate, key):
-    return (public_key('x509', '-noout', '-pubkey', pem=certificate) == public_key('pkey', '-pubout', pem=key))
-
-
-def serial(path):
-    return run('openssl', 'x509', '-noout', '-serial', '-in', path).stdout.strip().split('=')[1].lower()
-
-
-def clock(ahead):
-    """The environment in which it is later. Without faketime's own process, which takes deaths for itself."""
-    command = ['faketime', '-f', ahead, 'env', '-0'] if ahead else ['env', '-0']
-    found = dict(line.split('=', 1) for line in run(*command).stdout.split('\0') if line)
-    found.pop('FAKETIME_SHARED', None)  # it ended with that process
-    options = os.environ.get('ASAN_OPTIONS', '')
-    return dict(found, ASAN_OPTIONS=f'{options}:verify_asan_link_order=0')  # faketime's library comes before it
-
-
-class PairReader(threading.Thread):
-    """Loads a pair in a loop as Go's tls.LoadX509KeyPair does: the certificate, and then the key. It never pauses, so that
-    most switches fall between its two calls: what counts is that the next load is right, as the programs load again."""
-
-    def __init__(self, stem):
-        super().__init__()
-        self.paths, self.stopping, self.loads, self.seen = [f'{stem}.crt', f'{stem}.key'], False, 0, []
-        self.start()
-
-    def run(self):
-        while not self.stopping:
-            pair = []
-            for path in self.paths:
-                fd = os.open(path, os.O_RDONLY)
-                pair.append(os.read(fd, 65536))
-                os.close(fd)
-            self.loads += 1
-            now = time.monotonic()
-            if not self.seen or self.seen[-1][0] != pair:
-                self.seen.append([pair, now, now])
-            self.seen[-1][2] = now
-
-    def stop(self):
-        """(loads, [seconds from the first to the last load of each mixed pair])"""
-        self.stopping = True
-        self.join()
-        return self.loads, [last - first for pair, first, last in self.seen if not pair_matches(*pair)]
 
 
 class Agents(unittest.TestCase):

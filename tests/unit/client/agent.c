@@ -40,6 +40,12 @@ static void test_schedule(void **state)
         {"just failed", {.now = END - 2000, .failures = 5, .failed_at = END - 2001}, SCHEDULE_WAIT},
         {"failed long ago", {.now = END - 2000, .failures = 5, .failed_at = END - 2400}, SCHEDULE_DUE},
         {"marked, just failed", {.now = ISSUED + 1, .marked = true, .failures = 5, .failed_at = ISSUED}, SCHEDULE_WAIT},
+        {"failed before the clock was set back",
+         {.now = END - 2000, .failures = 5, .failed_at = END - 1000},
+         SCHEDULE_DUE},
+        {"just renewed", {.now = END - 1, .resting = 1}, SCHEDULE_WAIT},
+        {"renewed long ago", {.now = END - 1, .resting = -1}, SCHEDULE_DUE},
+        {"marked, just renewed", {.now = ISSUED, .marked = true, .resting = 1}, SCHEDULE_DUE},
         {"failed, and still young", {.now = ISSUED + 500, .failures = 1, .failed_at = ISSUED}, SCHEDULE_WAIT},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
