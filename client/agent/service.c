@@ -35,22 +35,29 @@ static enum err orders_path(const struct caller_place *caller, const char *seen,
     return bytes_check(path, f);
 }
 
+enum err orders_read(struct document *take_answer, struct orders *ret_orders, struct fault *f)
+{
+    AUTO(orders) orders = {.answer = take_answer};
+    struct node root = document_root(orders.answer, f);
+    struct node revision = node_get(&root, "revision"), poll = node_get(&root, "poll_seconds");
+    node_text(&revision, NODE_REQUIRED, orders.revision, sizeof orders.revision);
+    node_integer(&poll, NODE_REQUIRED, 0, POLL_SECONDS_MAX, &orders.poll_seconds);
+    TRY(answer_finish("what is to be done", f));
+    *ret_orders = orders;
+    orders.answer = NULL;
+    return OK;
+}
+
 enum err orders_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
                       struct orders *ret_orders, struct fault *f)
 {
     AUTO(bytes) path = {0};
-    AUTO(orders) orders = {0};
+    CLEANUP(document_auto) struct document *answer = NULL;
     TRY(orders_path(caller, seen, wait_seconds, &path, f));
-    TRY(absent_is_fine(api_json(caller->session->api, "GET", bytes_text(&path), NULL, &orders.answer, f), f));
-    if (orders.answer) {
-        struct node root = document_root(orders.answer, f);
-        struct node revision = node_get(&root, "revision"), poll = node_get(&root, "poll_seconds");
-        node_text(&revision, NODE_REQUIRED, orders.revision, sizeof orders.revision);
-        node_integer(&poll, NODE_REQUIRED, 0, POLL_SECONDS_MAX, &orders.poll_seconds);
-        TRY(answer_finish("what is to be done", f));
-    }
-    *ret_orders = orders;
-    orders.answer = NULL;
+    TRY(absent_is_fine(api_json(caller->session->api, "GET", bytes_text(&path), NULL, &answer, f), f));
+    if (answer)
+        return orders_read(TAKE(answer), ret_orders, f);
+    *ret_orders = (struct orders){0};
     return OK;
 }
 

@@ -22,6 +22,9 @@ struct orders {
 };
 void orders_cleanup(struct orders *orders);
 
+/* From the service's answer. Pure. */
+MUST_USE enum err orders_read(struct document *take_answer, struct orders *ret_orders, struct fault *f);
+
 /* Waits until the revision is another one than `seen`, or the time is over. */
 MUST_USE enum err orders_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
                                struct orders *ret_orders, struct fault *f);
