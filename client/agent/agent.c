@@ -19,9 +19,9 @@ enum {
     REQUEST_SECONDS = 2,        /* for a service that is not ready: the agent itself comes back */
     WAIT_SECONDS = 25,          /* for work: the service lets nobody wait longer */
     SHARED_SECONDS = 10,        /* others may wait for what this node has */
-    UNSEEN_SECONDS = 60,        /* between turns without a service that tells of work */
+    UNSEEN_SECONDS = 60,        /* between turns without a service that tells of work, or until all is served */
     WHOLE_SECONDS = 600,        /* between turns when there is no work */
-    PENDING_SECONDS = 5,        /* until something that waits, or is to be seen, is looked at again */
+    PENDING_SECONDS = 5,        /* until something that waits for its turn is looked at again */
     UNREACHED_SECONDS_MAX = 60, /* until a service that does not answer is asked again */
     SAID_SECONDS = 3600,
     SLICE_MILLISECONDS = 500,
@@ -213,11 +213,13 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Of one certificate or bundle, which was looked at then: when it wants to be looked at again. */
-static int64_t tracked_next(const struct tracked *tracked, int64_t looked_at)
+/* Of one certificate or bundle: when it wants to be looked at. */
+static int64_t tracked_next(const struct agent *agent, const struct tracked *tracked, int64_t now)
 {
-    if (tracked->state == TRACKED_WAITING || tracked->state == TRACKED_NOT_SERVED || tracked->failures > 0)
-        return looked_at + PENDING_SECONDS;
+    if (tracked->failures > 0)
+        return tracked->failed_at > now ? now : tracked_retry_at(agent, tracked);
+    if (tracked->state == TRACKED_WAITING || tracked->state == TRACKED_NOT_SERVED)
+        return agent->turn_at + PENDING_SECONDS;
     return !tracked->bundle && tracked->serial[0] && tracked->code != CODE_EXPIRING ? tracked->due_at : INT64_MAX;
 }
 
@@ -227,7 +229,7 @@ static int64_t next_turn(const struct agent *agent, bool tells)
     if (agent->turn_at > now) /* the clock was set back */
         return now;
     for (size_t i = 0; i < agent->tracked_count; i++)
-        next = sooner(next, tracked_next(&agent->tracked[i], agent->turn_at));
+        next = sooner(next, tracked_next(agent, &agent->tracked[i], now));
     return next;
 }
 

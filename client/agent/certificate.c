@@ -257,14 +257,17 @@ static void success_note(struct tracked *tracked)
     tracked->code = CODE_NONE;
 }
 
-/* Whether what failed before may be tried again. */
+int64_t tracked_retry_at(const struct agent *agent, const struct tracked *tracked)
+{
+    int64_t left = tracked->bundle ? INT32_MAX : tracked->not_after - tracked->failed_at;
+    uint64_t seed = schedule_seed(agent->node, tracked->name, tracked->serial);
+    return tracked->failed_at + schedule_backoff(tracked->failures, left, seed);
+}
+
+/* Not where the clock was set back meanwhile. */
 static bool backed_off(const struct turn *turn, const struct tracked *tracked)
 {
-    if (turn->now < tracked->failed_at) /* the clock was set back */
-        return false;
-    int64_t left = tracked->bundle ? INT32_MAX : tracked->not_after - tracked->failed_at;
-    uint64_t seed = schedule_seed(turn->agent->node, tracked->name, tracked->serial);
-    return turn->now < tracked->failed_at + schedule_backoff(tracked->failures, left, seed);
+    return turn->now >= tracked->failed_at && turn->now < tracked_retry_at(turn->agent, tracked);
 }
 
 static enum err certificate_step(const struct turn *turn, const struct catalogue_item *item, struct tracked *tracked,

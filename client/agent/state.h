@@ -90,6 +90,9 @@ void endpoint_own(const struct turn *turn, unsigned port, char ret_endpoint[ENDP
 void certificate_turn(const struct turn *turn, const struct catalogue_item *item, struct tracked *tracked);
 void bundle_turn(const struct turn *turn, const struct catalogue_item *item, struct tracked *tracked);
 
+/* When what failed may be tried again. */
+int64_t tracked_retry_at(const struct agent *agent, const struct tracked *tracked);
+
 /* ---- report.c ---- */
 
 /* Sends what is new since the last report. */
