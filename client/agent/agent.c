@@ -19,7 +19,7 @@ enum {
     REQUEST_SECONDS = 2,        /* for a service that is not ready: the agent itself comes back */
     WAIT_SECONDS = 25,          /* for work: the service lets nobody wait longer */
     SHARED_SECONDS = 10,        /* others may wait for what this node has */
-    UNSEEN_SECONDS = 60,        /* between turns without a service that tells of work, or until all is served */
+    UNSEEN_SECONDS = 60,        /* between turns without a service that tells of work, or until a restart is looked for */
     WHOLE_SECONDS = 600,        /* between turns when there is no work */
     PENDING_SECONDS = 5,        /* until something that waits for its turn is looked at again */
     UNREACHED_SECONDS_MAX = 60, /* until a service that does not answer is asked again */

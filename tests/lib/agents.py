@@ -135,7 +135,7 @@ class NodeRoot:
         pairs = {str(path): (path.read_bytes(), path.with_suffix('.key').read_bytes())
                  for path in self.root.rglob('[!.]*.crt')
                  if self.sets not in path.parents and path.with_suffix('.key').exists()}
-        for path in self.root.glob('etc/kubernetes/*.conf'):
+        for path in self.root.glob('etc/kubernetes/[!.]*.conf'):
             found = [base64.b64decode(data) for data in
                      re.findall(r'client-(?:certificate|key)-data: "?([A-Za-z0-9+/=]+)', path.read_text())]
             if len(found) == 2:
