@@ -19,7 +19,7 @@ enum {
     REQUEST_SECONDS = 2,        /* for a service that is not ready: the agent itself comes back */
     WAIT_SECONDS = 25,          /* for work: the service lets nobody wait longer */
     SHARED_SECONDS = 10,        /* others may wait for what this node has */
-    UNSEEN_SECONDS = 60,        /* between turns without a service that tells of work, or until a restart is looked for */
+    UNSEEN_SECONDS = 60,        /* between turns with a service that tells of no work */
     WHOLE_SECONDS = 600,        /* between turns when there is no work */
     PENDING_SECONDS = 5,        /* until something that waits for its turn is looked at again */
     UNREACHED_SECONDS_MAX = 60, /* until a service that does not answer is asked again */
@@ -223,7 +223,7 @@ static int64_t tracked_next(const struct agent *agent, const struct tracked *tra
     return !tracked->bundle && tracked->serial[0] && tracked->code != CODE_EXPIRING ? tracked->due_at : INT64_MAX;
 }
 
-static int64_t next_turn(const struct agent *agent, bool tells)
+static int64_t next_turn(const struct agent *agent, bool tells, int64_t now)
 {
     int64_t next = agent->turn_at + (tells ? WHOLE_SECONDS : UNSEEN_SECONDS);
     if (agent->turn_at > now) /* the clock was set back */
@@ -251,8 +251,9 @@ static enum err root_open(const struct agent *agent, int *ret_root, struct fault
 
 static bool turn_due(const struct agent *agent, const struct orders *orders)
 {
+    const int64_t now = time(NULL);
     return agent->options->once || strcmp(orders->revision, agent->revision) != 0 ||
-           time(NULL) >= next_turn(agent, orders->answer != NULL);
+           now >= next_turn(agent, orders->answer != NULL, now);
 }
 
 static enum err round_locked(struct agent *agent, struct session *session, const struct orders *orders, struct fault *f)
@@ -301,7 +302,7 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
     if (stopped)
         return OK;
     TRY(round_locked(agent, &session, &orders, f));
-    int64_t left = next_turn(agent, orders.answer != NULL) - time(NULL);
+    int64_t now = time(NULL), left = next_turn(agent, orders.answer != NULL, now) - now;
     left = agent->shared_count > 0 ? sooner(left, SHARED_SECONDS) : left;
     left = left < 1 ? 1 : left;
     *ret_wait_seconds = sooner(left, WAIT_SECONDS);
