@@ -5,13 +5,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "ca/cluster_update.h"
 #include "tests/unit/ca/fixture.h"
 
-enum { UPDATES = 40, READERS = 3, ISSUERS = 3 };
+enum { UPDATES = 40, READERS = 3, ISSUERS = 3, WAIT_MILLISECONDS = 30000 };
 
 static const struct caller admin = {.kind = REQUESTER_ADMIN, .name = "test"};
 
@@ -128,6 +129,8 @@ static void threads_read_and_issue_while_it_is_updated(void **state)
         assert_int_equal(address_set(race.fixture->ca, before, 100 + i, &update, &f), OK);
         race.durable = 100 + i;
     }
+    for (int i = 0; i < WAIT_MILLISECONDS && race.issued == 0; i++) /* the updates may be over before the first is */
+        usleep(1000);
     race.stop = true;
     for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
         pthread_join(threads[i], NULL);
