@@ -336,7 +336,7 @@ enum err enrolment_complete(const struct enrolment *enrolment, const struct enro
 /* ---- renewal ---- */
 
 /* The key of a renewal that is done would be asked for again, and refused as not fresh. */
-static enum err finished_remove(const struct enrolment *enrolment, const char *name, struct fault *f)
+enum err enrolment_tidy(const struct enrolment *enrolment, const char *name, struct fault *f)
 {
     CLEANUP(fd_cleanup) int set = -1;
     CLEANUP(fd_cleanup) int pending = -1;
@@ -354,7 +354,7 @@ static enum err finished_remove(const struct enrolment *enrolment, const char *n
 
 enum err enrolment_renew(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
 {
-    TRY(finished_remove(enrolment, item->profile->name, f));
+    TRY(enrolment_tidy(enrolment, item->profile->name, f));
     return set_replace(enrolment, item, f);
 }
 

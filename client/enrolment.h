@@ -53,6 +53,9 @@ MUST_USE enum err enrolment_complete(const struct enrolment *enrolment, const st
 MUST_USE enum err enrolment_renew(const struct enrolment *enrolment, const struct enrolment_item *item,
                                   struct fault *f);
 
+/* Removes what a run that was interrupted left of this profile, unless its renewal is still to be finished. */
+MUST_USE enum err enrolment_tidy(const struct enrolment *enrolment, const char *name, struct fault *f);
+
 /* Writes DIR/context, unless it is there or the node has no identity. */
 MUST_USE enum err enrolment_context(const struct enrolment *enrolment, struct fault *f);
 

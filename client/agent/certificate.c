@@ -97,6 +97,7 @@ static enum err certificate_finish(const struct turn *turn, const struct catalog
     struct hook hooks[HOOKS_MAX];
     char text[IN_USE_SIZE];
     in_use(item, tracked, text);
+    TRY(enrolment_tidy(turn->enrolment, tracked->name, f)); /* a key of before may be left */
     TRY(profile_install(turn, item, false, f));
     if (turn->root >= 0)
         TRY(hooks_run(turn, tracked->name, hooks, hooks_of(&turn->node->cluster, item, hooks), f));
