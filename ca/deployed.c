@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/crl.h"
 #include "ca/lineage.h"
 
 /* A lineage changes when its node renews meanwhile: read it again, this often at most. */
@@ -152,11 +153,45 @@ int64_t deployed_seen_at(struct ca *ca, const struct deployed_record *record)
     return heard > record->reported_at ? heard : record->reported_at;
 }
 
+bool deployed_silent(struct ca *ca, const struct deployed_record *record)
+{
+    int64_t seen = deployed_seen_at(ca, record);
+    if (seen < ca->opened_at)
+        seen = ca->opened_at; /* what came before, nobody remembers */
+    return ca_now(ca) - seen > AGENT_SILENT_SECONDS;
+}
+
+enum err newest_crls_read(struct ca *ca, const char *cluster, struct newest_crls *ret_crls, struct fault *f)
+{
+    *ret_crls = (struct newest_crls){0};
+    for (const char *const *name = cluster_authorities; *name; name++) {
+        AUTO(crl_record) crl = {0};
+        enum err err = crl_stored(ca, cluster, *name, &crl, f);
+        if (err == ERR_ABSENT) {
+            fault_clear(f);
+            continue;
+        }
+        TRY(err);
+        struct deployed_crl *item = &ret_crls->items[ret_crls->count++];
+        snprintf(item->authority, sizeof item->authority, "%s", *name);
+        item->number = (int64_t)crl.number;
+    }
+    return OK;
+}
+
+int64_t newest_crl_number(const struct newest_crls *crls, const char *authority)
+{
+    for (size_t i = 0; i < crls->count; i++)
+        if (strcmp(crls->items[i].authority, authority) == 0)
+            return crls->items[i].number;
+    return 0;
+}
+
 /* ---- counting ---- */
 
 struct count {
     struct ca *ca;
-    int64_t now;
+    struct newest_crls newest;
     struct deployed_counts counts;
     struct bytes nodes; /* the names of those that have reported, in order, each with its NUL */
     size_t next;        /* of these, while the lineages are read in the same order */
@@ -170,15 +205,15 @@ static void count_cleanup(struct count *count)
 static bool agent_count(void *context, const struct deployed_record *record)
 {
     struct count *count = context;
-    int64_t seen = deployed_seen_at(count->ca, record);
-    if (seen < count->ca->opened_at)
-        seen = count->ca->opened_at; /* what came before, nobody remembers */
     count->counts.agents++;
-    count->counts.silent += count->now - seen > AGENT_SILENT_SECONDS;
+    count->counts.silent += deployed_silent(count->ca, record);
     for (size_t i = 0; i < record->certificates_count; i++) {
         count->counts.waiting_restart += record->certificates[i].state == DEPLOYED_WAITING_RESTART;
         count->counts.not_deployed += record->certificates[i].state == DEPLOYED_NOT_SERVED;
     }
+    for (size_t i = 0; i < record->crls_count; i++)
+        count->counts.crls_outdated +=
+            record->crls[i].number < newest_crl_number(&count->newest, record->crls[i].authority);
     bytes_append(&count->nodes, record->node, strlen(record->node) + 1);
     return true;
 }
@@ -200,7 +235,8 @@ static bool lineage_count(void *context, const struct lineage_record *lineage)
 
 enum err deployed_count(struct ca *ca, const char *cluster, struct deployed_counts *ret_counts, struct fault *f)
 {
-    AUTO(count) count = {.ca = ca, .now = ca_now(ca)};
+    AUTO(count) count = {.ca = ca};
+    TRY(newest_crls_read(ca, cluster, &count.newest, f));
     TRY(deployed_each(ca, cluster, NULL, agent_count, &count, f));
     TRY(bytes_check(&count.nodes, f));
     if (count.nodes.size > 0)

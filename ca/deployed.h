@@ -68,12 +68,25 @@ const struct deployed_certificate *deployed_find(const struct deployed_record *r
 /* When the node was heard of last: its report, or what came later without news, as far as this process knows. */
 int64_t deployed_seen_at(struct ca *ca, const struct deployed_record *record);
 
+/* Not heard of for AGENT_SILENT_SECONDS, of which the service ran all. */
+bool deployed_silent(struct ca *ca, const struct deployed_record *record);
+
+/* The CRLs that the service has of a cluster, which nodes should have. */
+struct newest_crls {
+    struct deployed_crl items[DEPLOYED_CRLS_MAX];
+    size_t count;
+};
+MUST_USE enum err newest_crls_read(struct ca *ca, const char *cluster, struct newest_crls *ret_crls, struct fault *f);
+/* 0: it has none of this CA. */
+int64_t newest_crl_number(const struct newest_crls *crls, const char *authority);
+
 /* How a cluster's agents are. */
 struct deployed_counts {
     uint64_t agents;          /* nodes that have reported */
-    uint64_t silent;          /* of these: not heard of for AGENT_SILENT_SECONDS, of which the service ran all */
+    uint64_t silent;          /* of these: deployed_silent() */
     uint64_t not_deployed;    /* certificates that count at nodes with an agent, and are not installed or not served */
     uint64_t waiting_restart; /* certificates that wait for their server's restart */
+    uint64_t crls_outdated;   /* CRLs on nodes of which the service has a newer one */
 };
 enum { AGENT_SILENT_SECONDS = 3600 };
 MUST_USE enum err deployed_count(struct ca *ca, const char *cluster, struct deployed_counts *ret_counts,

@@ -37,6 +37,7 @@ enum err cluster_certificates(const struct arguments *arguments, struct fault *f
         {"NODE", "node", false},
         {"CERTIFICATE", "name", false},
         {"STATE", "state", false},
+        {"DEPLOYED", "deployed", false},
         {"NOT AFTER", "not_after", false},
         {"SERIAL", "serial", false},
         {"DIFFERENCES", "differences", false},
@@ -44,6 +45,9 @@ enum err cluster_certificates(const struct arguments *arguments, struct fault *f
         {"AUTHORITY", "authority", true},
         {"RESIDUAL TIME", "residual_time", true},
         {"PATH", "path", true},
+        {"SEEN AT", "seen_at", true},
+        {"SERVED SERIAL", "served_serial", true},
+        {"DETAIL", "deployed_detail", true},
     };
     AUTO(session) session = {0};
     AUTO(inspection) inspection = {0};
@@ -67,6 +71,7 @@ static const struct column certificate_columns[] = {
     {"CERTIFICATE AUTHORITY", "authority", false},
     {"EXTERNALLY MANAGED", "externally_managed", false},
     {"STATE", "state", true},
+    {"DEPLOYED", "deployed", true},
     {"DIFFERENCES", "differences", true},
     {"SERIAL", "serial", true},
 };
@@ -137,8 +142,10 @@ enum err certificate_check_expiration(const struct arguments *arguments, struct 
     char threshold[DURATION_TEXT_SIZE];
     duration_text(inspection.threshold_seconds, threshold);
     size_t due = inspection_due(&inspection);
-    return due == 0 ? OK
-                    : fault_set(f, CODE_EXPIRING,
-                                "%zu expire within %s, have expired, are missing or differ from the cluster file", due,
-                                threshold);
+    return due == 0
+               ? OK
+               : fault_set(
+                     f, CODE_EXPIRING,
+                     "%zu expire within %s, have expired, are missing, differ from the cluster file or are not in use",
+                     due, threshold);
 }

@@ -216,13 +216,15 @@ const struct command commands[] = {
      cluster_show},
     {"cluster certificates", "CLUSTER", 1, 1,
      READ_OPTIONS | OPTION_BIT(NODE) | OPTION_BIT(STATE_COVERAGE) | OPTION_BIT(THRESHOLD), 0,
-     "show what should be on the nodes, and what was issued",
+     "show what should be on the nodes, what was issued, and what is in use",
      "A line for each certificate and kubeconfig that belongs on a node, with the newest valid\n"
      "certificate that was issued for it: ok, expiring (valid for less than --threshold), expired,\n"
      "retired (its CA is none that the cluster has now), differs (in its names, from what the cluster\n"
      "file says now), or missing. Valid certificates that nothing expects, of nodes that are gone for\n"
-     "example, follow as extra. What is really installed on the nodes the service does not see. The exit\n"
-     "code is 0 whatever it finds.\n\n"
+     "example, follow as extra. DEPLOYED is what the node's agent says of it: installed, served,\n"
+     "waiting-restart (the server still presents the old one), not-served, failed, other (the node has\n"
+     "another one, or none), silent (the agent was not heard of for an hour) or - (it never was); for the\n"
+     "CRL of etcd: outdated. The exit code is 0 whatever it finds.\n\n"
      "  ensign cluster certificates vagrant\n"
      "  ensign cluster certificates vagrant --state missing\n"
      "  ensign cluster certificates vagrant --node masterone --threshold 60d -o wide\n",
@@ -347,8 +349,8 @@ const struct command commands[] = {
     {"certificate check-expiration", "", 0, 0, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(THRESHOLD), 0,
      "show what expires, as kubeadm does, for whole clusters",
      "The table of kubeadm certs check-expiration for all nodes of a cluster, and then its CAs. The exit\n"
-     "code is 5 when something expires within --threshold, has expired, is missing or differs from the\n"
-     "cluster file, and else 0.\n"
+     "code is 5 when something expires within --threshold, has expired, is missing, differs from the\n"
+     "cluster file or is not in use where it belongs (see `ensign help cluster certificates`), and else 0.\n"
      "Without --cluster: all clusters, and the service's own certificate and identities. Time is the\n"
      "service's, not that of this machine. EXTERNALLY MANAGED is no: Ensign has the keys of the CAs;\n"
      "kubeadm on the nodes, which has not, says yes.\n\n"

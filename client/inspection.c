@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "client/deployment.h"
 #include "client/difference.h"
 #include "client/output.h"
 #include "client/pages.h"
@@ -21,6 +22,7 @@ static enum err answer_wrong(const char *what, struct fault *f)
 /* The texts are those of the lists. */
 struct material {
     json_t *expected, *issued, *present; /* lists of the API; NULL: none */
+    json_t *reports;                     /* of agents, likewise */
     json_t *issued_shared;               /* of one node: those of others that count for it, too */
     struct coverage_place *places;
     struct coverage_certificate *certificates;
@@ -34,6 +36,7 @@ static void material_cleanup(struct material *material)
     json_decref(material->issued);
     json_decref(material->issued_shared);
     json_decref(material->present);
+    json_decref(material->reports);
     free(material->places);
     free(material->certificates);
     free(material->authorities);
@@ -181,8 +184,8 @@ static void name_text(const struct coverage_row *row, struct bytes *out)
         bytes_appendf(out, "/%s", row->certificate->holder);
 }
 
-static enum err certificate_row(struct inspection *inspection, const char *cluster, const struct coverage_row *row,
-                                struct fault *f)
+static enum err certificate_row(struct inspection *inspection, const char *cluster, const json_t *reports,
+                                const struct coverage_row *row, struct fault *f)
 {
     const struct coverage_place *place = row->place;
     const struct coverage_certificate *certificate = row->certificate;
@@ -200,6 +203,12 @@ static enum err certificate_row(struct inspection *inspection, const char *clust
                              "authority", place ? place->authority : certificate->authority, "differences",
                              row->state == COVERAGE_DIFFERS ? content_differences(place->content, certificate->content)
                                                             : json_array());
+    const json_t *report = of_node && place ? deployment_of(reports, place->holder) : NULL;
+    if (!deployment_members(json, report, place ? place->profile : NULL, certificate ? certificate->serial : NULL,
+                            place && place->shared)) {
+        json_decref(json);
+        return fault_no_memory(f);
+    }
     return row_add(inspection, inspection->certificates, json, certificate ? &certificate->not_after : NULL, f);
 }
 
@@ -227,7 +236,22 @@ static enum err rows_add(struct inspection *inspection, const char *cluster, str
     material->question.threshold_seconds = inspection->threshold_seconds;
     TRY(coverage_match(&material->question, &coverage, f));
     for (size_t i = 0; i < coverage.count; i++)
-        TRY(certificate_row(inspection, cluster, &coverage.rows[i], f));
+        TRY(certificate_row(inspection, cluster, items_of(material->reports), &coverage.rows[i], f));
+    return OK;
+}
+
+/* Those of the CRLs that agents have installed. */
+static enum err crl_rows(struct inspection *inspection, const char *cluster, const json_t *reports, struct fault *f)
+{
+    for (size_t i = 0; i < json_array_size(reports); i++) {
+        const json_t *report = json_array_get(reports, i), *crls = json_object_get(report, "crls");
+        for (size_t crl = 0; crl < json_array_size(crls); crl++) {
+            CLEANUP(json_cleanup) json_t *row = deployment_crl_row(cluster, report, json_array_get(crls, crl));
+            if (!row || json_object_set_new(row, "externally_managed", json_false()) != 0 ||
+                json_array_append(inspection->certificates, row) != 0)
+                return fault_no_memory(f);
+        }
+    }
     return OK;
 }
 
@@ -261,6 +285,16 @@ static enum err expected_fetch(struct api *api, const char *cluster, const char 
 {
     AUTO(bytes) path = {0};
     cluster_path(&path, cluster, "/catalogue");
+    query_append(&path, "node", node);
+    TRY(bytes_check(&path, f));
+    return pages_fetch(api, bytes_text(&path), 0, ret_list, f);
+}
+
+static enum err reports_fetch(struct api *api, const char *cluster, const char *node, json_t **ret_list,
+                              struct fault *f)
+{
+    AUTO(bytes) path = {0};
+    cluster_path(&path, cluster, "/deployed");
     query_append(&path, "node", node);
     TRY(bytes_check(&path, f));
     return pages_fetch(api, bytes_text(&path), 0, ret_list, f);
@@ -313,7 +347,9 @@ enum err inspection_add(struct inspection *inspection, const char *cluster, cons
     TRY(persons_add(&material, inspection->now, f));
     TRY(authorities_fetch(inspection->api, cluster, &material.present, f));
     TRY(authorities_read(&material, inspection->service_authorities, f));
+    TRY(reports_fetch(inspection->api, cluster, node, &material.reports, f));
     TRY(rows_add(inspection, cluster, &material, f));
+    TRY(crl_rows(inspection, cluster, items_of(material.reports), f));
     return authority_rows(inspection, cluster, material.present, f);
 }
 
@@ -386,7 +422,8 @@ static size_t rows_due(const json_t *rows, int64_t threshold_seconds)
         bool differs = state && strcmp(state, coverage_state_words[COVERAGE_DIFFERS]) == 0;
         bool fine = state && (strcmp(state, coverage_state_words[COVERAGE_EXTRA]) == 0 ||
                               strcmp(state, coverage_state_words[COVERAGE_OK]) == 0);
-        count += !fine && (differs || !json_is_integer(residual) || json_integer_value(residual) < threshold_seconds);
+        count += deployment_is_wrong(row) ||
+                 (!fine && (differs || !json_is_integer(residual) || json_integer_value(residual) < threshold_seconds));
     }
     return count;
 }

@@ -14,9 +14,10 @@ struct inspection {
     int64_t now, threshold_seconds;
     json_t *service_authorities; /* of the service itself, which issues the identities of nodes: a list of the API */
     /* {"cluster", "node", "name", "profile", "kind", "path", "state", "serial", "authority", "differences",
-     *  "not_after",
+     *  "deployed", "deployed_serial", "served_serial", "deployed_detail", "seen_at" (client/deployment.h), "not_after",
      *  "residual_time", "residual_seconds", "externally_managed"}, null for what a row does not have. The name is
-     *  kubeadm's: "apiserver", "admin.conf"; of a person's or program's "PROFILE/NAME", without a node. */
+     *  kubeadm's: "apiserver", "admin.conf"; of a person's or program's "PROFILE/NAME", without a node; "crl" of the
+     *  CRL that an agent has installed, which differs when the service has a newer one. */
     json_t *certificates;
     /* The service's, and those of the clusters that were added:
      * {"cluster", "name", "key_identifier", "not_after", "residual_time", "residual_seconds", "externally_managed"} */
@@ -37,8 +38,8 @@ MUST_USE enum err inspection_add(struct inspection *inspection, const char *clus
 /* Adds the service's own: its TLS certificate, and the newest of each person or program that has one that is valid. */
 MUST_USE enum err inspection_add_service(struct inspection *inspection, struct fault *f);
 
-/* How many expire below the threshold, have expired, are missing or differ, of certificates that should be and of CAs.
- */
+/* How many expire below the threshold, have expired, are missing, differ, or are not in use where they belong, of
+ * certificates that should be, of CRLs and of CAs. */
 size_t inspection_due(const struct inspection *inspection);
 
 #endif

@@ -121,17 +121,20 @@ static json_t *certificates_json(const struct deployed_record *record)
     return list;
 }
 
-static json_t *crls_json(const struct deployed_record *record)
+static json_t *crls_json(const struct deployed_record *record, const struct newest_crls *newest)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < record->crls_count; i++)
-        json_list_add(&list, json_pack("{ss sI}", "authority", record->crls[i].authority, "number",
-                                       (json_int_t)record->crls[i].number));
+    for (size_t i = 0; i < record->crls_count; i++) {
+        const struct deployed_crl *crl = &record->crls[i];
+        json_list_add(&list, json_pack("{ss sI sI}", "authority", crl->authority, "number", (json_int_t)crl->number,
+                                       "newest", (json_int_t)newest_crl_number(newest, crl->authority)));
+    }
     return list;
 }
 
 struct listing {
     struct ca *ca;
+    struct newest_crls newest;
     json_t *items;
     size_t count, limit;
     char last[DNS_NAME_MAX + 1];
@@ -152,10 +155,10 @@ static bool listing_add(void *context, const struct deployed_record *record)
     listing->count++;
     snprintf(listing->last, sizeof listing->last, "%s", record->node);
     json_list_add(&listing->items,
-                  json_pack("{ss so so s{ss} so so}", "node", record->node, "reported_at",
+                  json_pack("{ss so so sb s{ss} so so}", "node", record->node, "reported_at",
                             json_time(record->reported_at), "seen_at", json_time(deployed_seen_at(listing->ca, record)),
-                            "agent", "version", record->agent_version, "certificates", certificates_json(record),
-                            "crls", crls_json(record)));
+                            "silent", deployed_silent(listing->ca, record), "agent", "version", record->agent_version,
+                            "certificates", certificates_json(record), "crls", crls_json(record, &listing->newest)));
     return listing->items != NULL;
 }
 
@@ -202,6 +205,7 @@ static enum err answer_list(struct app *app, const struct http_request *request,
     if (node && !caller_sees_node(caller, cluster->name, node))
         return fault_set(f, CODE_NOT_FOUND, "no such node");
     AUTO(listing) listing = {.ca = app->ca, .items = json_array(), .limit = (size_t)limit};
+    TRY(newest_crls_read(app->ca, cluster->name, &listing.newest, f));
     TRY(node ? listing_node(&listing, cluster, node, f) : listing_page(&listing, request, cluster->name, f));
     struct span next = listing.more ? span_text(listing.last) : span(NULL, 0);
     *ret_response = http_json(200, json_page(TAKE(listing.items), next));

@@ -172,6 +172,8 @@ static enum err deployment_write(struct app *app, struct bytes *out, struct faul
          offsetof(struct deployed_counts, not_deployed)},
         {"ensign_certificates_waiting_restart", "Certificates that are installed and wait for a server's restart.",
          offsetof(struct deployed_counts, waiting_restart)},
+        {"ensign_crls_outdated", "CRLs on nodes of which the service has a newer one.",
+         offsetof(struct deployed_counts, crls_outdated)},
     };
     AUTO(deployment) deployment = {.f = f};
     cluster_each(app->ca, deployment_add, &deployment);
