@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from lib.service import BUILD, ENSIGND, ROOT, wait_for
@@ -111,10 +112,13 @@ def stop(folder):
 
 def main():
     assert [title for title, _ in sections()] == list(SECTIONS), 'the README has other sections'
-    demo = subprocess.run([ROOT / 'tests/e2e/demo', '--keep'], stdout=subprocess.PIPE, text=True,
-                          env=dict(os.environ, ENSIGN_BUILD=str(BUILD), ENSIGND=str(ENSIGND)))
-    left = re.search(r'^Work with it: +\. (\S+)/environment$', demo.stdout, re.M)
-    assert demo.returncode == 0 and left, demo.stdout
+    with tempfile.TemporaryFile('w+') as output:  # a pipe would stay open as long as what is left running
+        demo = subprocess.run([ROOT / 'tests/e2e/demo', '--keep'], stdout=output, stderr=output,
+                              env=dict(os.environ, ENSIGN_BUILD=str(BUILD), ENSIGND=str(ENSIGND)))
+        output.seek(0)
+        printed = output.read()
+    left = re.search(r'^Work with it: +\. (\S+)/environment$', printed, re.M)
+    assert demo.returncode == 0 and left, printed
     folder = pathlib.Path(left[1])
     try:
         shell = Shell(dict(os.environ))

@@ -20,7 +20,8 @@ DAY = 86400
 ROW = {'cluster': 'edge', 'node': 'gate', 'name': 'node-identity', 'profile': 'node-identity', 'kind': 'certificate',
        'path': '/etc/ensign/node/node-identity/tls.crt', 'state': 'ok', 'serial': 'SERIAL', 'authority': 'service-ca',
        'differences': [], 'not_after': 'TIME', 'residual_time': 'RESIDUAL', 'residual_seconds': 'SECONDS',
-       'externally_managed': False}
+       'externally_managed': False, 'deployed': None, 'deployed_serial': None, 'served_serial': None,
+       'deployed_detail': None, 'seen_at': None}
 MISSING = {**ROW, 'state': 'missing', 'serial': None, 'not_after': None, 'residual_time': 'missing',
            'residual_seconds': None}
 

@@ -4,7 +4,7 @@ import threading
 import unittest
 
 from lib import der
-from lib.keys import Key
+from lib.keys import Key, openssl
 from lib import audit
 from lib.certificates import said
 from lib.service import wait_for
@@ -271,6 +271,7 @@ class Deployed(RenewalCase):
         node.reported({'profile': 'etcd-member', 'serial': node.serial(), 'state': 'not-served', 'served_serial': before,
                        'not_after': '2027-11-21T05:53:02Z', 'detail': 'port 2379 \u00e4 ' + 'ensign1.' + 'Ab9_' * 20})
         item = self.deployed('?node=etcdtwo', node.client)['items'][0]
+        self.assertIs(item['silent'], False)
         self.assertEqual(item['certificates'],
                          [{'profile': 'etcd-member', 'serial': node.serial(), 'state': 'not-served',
                            'served_serial': before, 'not_after': '2027-11-21T05:53:02Z',
@@ -328,6 +329,32 @@ class Deployed(RenewalCase):
         self.assertEqual(self.counts(), {**base, 'certificates_not_deployed': base['certificates_not_deployed'] + 1})
         node.reported(('etcd-member', 'served'), ('node-identity', 'installed'))
         self.assertEqual(self.counts(), base)
+        newest = self.crl_number()
+        for number, outdated in ((newest, 0), (newest - 1, 1)):
+            node.reported(('etcd-member', 'served'), ('node-identity', 'installed'),
+                          crls=[{'authority': 'etcd-ca', 'number': number}])
+            self.assertEqual(self.counts(), {**base, 'crls_outdated': base['crls_outdated'] + outdated})
+            self.assertEqual(self.deployed('?node=etcdone')['items'][0]['crls'],
+                             [{'authority': 'etcd-ca', 'number': number, 'newest': newest}])
+            crl, = [row for row in self.inventory('etcdone') if row['kind'] == 'crl']
+            self.assertEqual((crl['state'], crl['deployed']),
+                             (('ok', 'installed'), ('differs', 'outdated'))[outdated])
+        rows = {row['name']: row['deployed'] for row in self.inventory('etcdone')}
+        self.assertEqual((rows['etcd-member'], rows['node-identity']), ('served', 'installed'))
+        node.renewed()
+        rows = {row['name']: row['deployed'] for row in self.inventory('etcdone')}
+        self.assertEqual((rows['etcd-member'], rows['node-identity']), ('other', 'installed'))
+        self.assertIn('not in use', self.world.service.ensign('certificate', 'check-expiration', '--cluster', 'vagrant',
+                                                              check=False).stderr)
+
+    def inventory(self, node):
+        return json.loads(self.world.service.ensign('cluster', 'certificates', 'vagrant', '--node', node, '-o',
+                                                    'json').stdout)['items']
+
+    def crl_number(self):
+        _, crl, _ = self.admin.get('/v1/clusters/vagrant/authorities/etcd-ca/crl')
+        text = openssl('crl', '-inform', 'DER', '-noout', '-crlnumber', data=crl)
+        return int(text.decode().split('=')[1], 16)
 
     def test_it_lasts(self):
         node = Node(self, 'etcdone')
