@@ -1,17 +1,13 @@
 #!/usr/bin/env python3
 """Runs the commands of README.md's runbook, in its order, in one shell, on the cluster that `demo --keep` leaves running,
 and looks after each section whether what the text promises is so."""
-import os
 import pathlib
 import re
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from lib.service import BUILD, ENSIGND, ROOT, wait_for
+from lib.demo import running
+from lib.service import ROOT
 
 SECTIONS = ('A node was off for too long', 'A certificate leaked', 'Everything expires next week',
             "A load balancer's address changes", 'An agent is silent')
@@ -54,27 +50,6 @@ def sections():
     return [(title, re.findall(r'^\$ (.*)$', body, re.M)) for title, body in zip(parts[::2], parts[1::2])]
 
 
-class Shell:
-    """One shell for all commands, as a person has it; what it prints goes on to our output."""
-
-    def __init__(self, environment):
-        self.process = subprocess.Popen(['bash'], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True)
-
-    def run(self, command):
-        """(exit code, output)"""
-        self.process.stdin.write(f'{command}\necho "== $?"\n')
-        self.process.stdin.flush()
-        lines = []
-        for line in self.process.stdout:
-            done = re.fullmatch(r'(?s)(.*)== (\d+)\n', line)
-            lines.append(done[1] if done else line)
-            if done:
-                print(f'$ {command}\n{"".join(lines)}', end='', flush=True)
-                return int(done[2]), ''.join(lines)
-        raise AssertionError(f'the shell ended in {command}')
-
-
 def check(shell, title):
     for command, wanted in CHECKS[title]:
         _, output = shell.run(command)
@@ -93,39 +68,10 @@ def follow(shell):
         check(shell, title)
 
 
-def gone(pid):
-    try:
-        return pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
-    except FileNotFoundError:
-        return True
-
-
-def stop(folder):
-    for path in (folder / 'pids').iterdir():
-        try:
-            os.kill(int(path.read_text()), signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-    wait_for('all to end', lambda: all(gone(path.read_text().strip()) for path in (folder / 'pids').iterdir()))
-    shutil.rmtree(folder)
-
-
 def main():
     assert [title for title, _ in sections()] == list(SECTIONS), 'the README has other sections'
-    with tempfile.TemporaryFile('w+') as output:  # a pipe would stay open as long as what is left running
-        demo = subprocess.run([ROOT / 'tests/e2e/demo', '--keep'], stdout=output, stderr=output,
-                              env=dict(os.environ, ENSIGN_BUILD=str(BUILD), ENSIGND=str(ENSIGND)))
-        output.seek(0)
-        printed = output.read()
-    left = re.search(r'^Work with it: +\. (\S+)/environment$', printed, re.M)
-    assert demo.returncode == 0 and left, printed
-    folder = pathlib.Path(left[1])
-    try:
-        shell = Shell(dict(os.environ))
-        assert shell.run(f'. {folder}/environment')[0] == 0
+    with running() as shell:
         follow(shell)
-    finally:
-        stop(folder)
 
 
 main()
