@@ -101,6 +101,7 @@ static enum err envelope_take(struct work *work, const struct view *view, struct
     TRY(envelope_open(&signer, sender, &subject, bytes_span(&sealed), bytes_span(&signature), &work->pair, &private_pem,
                       f));
     TRY(key_store(work, &private_pem, f));
+    work->taken = true;
     message("%s: opened, from %s", work->name, sender);
     return OK;
 }
@@ -240,6 +241,10 @@ enum err shared_keys_renew(const struct shared_keys *keys, const char *name, str
         return fault_set(f, CODE_USAGE, "key \"%s\" has no certificate that could be renewed", name);
     TRY(publish(&work, f));
     TRY(key_get(&work, &before, f));
+    if (work.taken) { /* only now: what this node was to renew has been */
+        message("%s: another node has renewed it", name);
+        return key_finish(&work, &before, f);
+    }
     TRY(claim(&work, &before, f)); /* when another one was faster, its key is taken */
     TRY(key_get(&work, &view, f));
     if (view.generation == before.generation)

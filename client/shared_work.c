@@ -184,7 +184,7 @@ enum err work_begin(struct work *work, const char *name, struct fault *f)
     key_forget(work);
     work->name = name;
     work->certified = catalogue_shares_certificate(&work->inventory, name);
-    work->holds = work->changed = false;
+    work->holds = work->changed = work->taken = false;
     shared_file_name(work, "key", file);
     enum err err = file_read_at(work->folder, file, &pem, f);
     if (err == OK)

@@ -28,6 +28,7 @@ struct work {
     bool certified;                 /* one with a certificate */
     struct bytes private_pem, spki; /* what lies there; empty when nothing does */
     bool holds, changed;            /* the service knows that this node holds it; something was done */
+    bool taken;                     /* this node had none of this generation, and opened an envelope */
 };
 MUST_USE enum err work_open(const struct shared_keys *keys, struct work *work, struct fault *f);
 MUST_USE enum err work_begin(struct work *work, const char *name, struct fault *f);

@@ -21,6 +21,7 @@ KILLED = BUILD / 'tests/fault/ensign_killed'
 EXAMPLE, VERSION = 'vagrant-external-etcd.yaml', '1.35'
 SETS = 'etc/ensign/node'
 CONFLICT, FAILED, PENDING = 6, 1, 7
+CRL = '/etc/etcd/pki/crl.der'  # on members of etcd; the agent keeps it new
 SHARED = {f'/etc/kubernetes/pki/{name}' for name in ('sa.key', 'sa.pub', 'apiserver-etcd-client.key', 'apiserver-etcd-client.crt')}
 # on one control plane at first
 KILLS_MAX = 400  # a run that ends before is not killed any more
@@ -102,7 +103,9 @@ class Catalogue(Nodes):
     def check_files(self, root, node):
         wanted = {file['path']: file['mode'] for item in self.items(node) for file in item['files']}
         found = files(root)
-        self.assertEqual({name for name in found if SETS not in name and name not in SHARED}, {name for name in wanted if SETS not in name})
+        crl = {CRL} if node.startswith('etcd') else set()
+        self.assertEqual({name for name in found if SETS not in name and name not in SHARED},
+                         {name for name in wanted if SETS not in name} | crl)
         for name, mode in wanted.items():
             status = found[name].lstat()
             self.assertEqual((f'{status.st_mode & 0o7777:04o}', status.st_uid), (mode, os.geteuid()), name)
@@ -260,7 +263,7 @@ class Catalogue(Nodes):
     def test_profiles_that_are_chosen_and_sets_elsewhere(self):
         root, sets = self.folder / 'root', self.folder / 'sets'
         self.enroll(root, self.token('etcdone'), '--profile', 'etcd-member', '--out', sets)
-        self.assertEqual(set(files(root)), {f'/etc/etcd/pki/{name}' for name in ('ca.crt', 'member.crt', 'member.key')})
+        self.assertEqual(set(files(root)), {CRL} | {f'/etc/etcd/pki/{name}' for name in ('ca.crt', 'member.crt', 'member.key')})
         self.assertEqual({path.name for path in sets.iterdir()}, {'etcd-member', 'installed'})
 
 
