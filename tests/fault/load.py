@@ -285,6 +285,10 @@ def revocation_violations(admin, load):
     serials = [serial for leaf in leaves if leaf['event'] == 'certificate.revoked' for serial in leaf['serials']]
     listed = lambda data: all(bytes.fromhex(serial) in data for serial in serials)
     wait = time.monotonic() + 30
+    status, _, _ = admin.get(CRL)
+    if status != 200:
+        yield f'the CRL is lost ({status})'
+        return
     while not listed(data := admin.get(CRL)[1]) and time.monotonic() < wait:
         time.sleep(0.1)
     numbers = [*load.crl_numbers, crl_number(data)]
