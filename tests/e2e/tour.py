@@ -16,7 +16,8 @@ COMMANDS_MIN = 20
 
 def commands():
     text = (ROOT / 'README.md').read_text()
-    tour = text[text.index('## Five minutes by hand'):text.index('## The map of the code')]
+    tour = text[text.index('## Five minutes by hand'):]
+    tour = tour[:tour.index('\n## ')]
     return re.findall(r'^\$ (.*)$', tour, re.M)
 
 
