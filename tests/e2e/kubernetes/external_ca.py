@@ -26,10 +26,10 @@ PHASES = [('init', 'phase', 'certs', 'all'), ('init', 'phase', 'kubeconfig', 'al
 
 def looked_for(host):
     """The files that kubeadm looks for, beside the CAs: it leaves alone the client that it is given for an external
-    etcd, and what kubeconfigs name."""
+    etcd, what kubeconfigs name, and CRLs."""
     stacked = host.path(f'{PKI}etcd/server.crt').exists()
     return [path for path in sorted(host.files()) if path.startswith('/etc/kubernetes/') and not path.endswith('ca.crt')
-            and '/sa.' not in path and not NAMED.fullmatch(path) and (stacked or 'etcd-client' not in path)]
+            and '/sa.' not in path and not path.endswith('.der') and not NAMED.fullmatch(path) and (stacked or 'etcd-client' not in path)]
 
 
 def phases(host):
