@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ca/revocation.h"
+#include "ca/rows.h"
 
 enum { CRL_VERSION = 1 };
 
@@ -345,17 +346,15 @@ size_t crl_refresh_all(struct ca *ca, void (*tell)(const char *cluster, const ch
 struct each {
     bool (*visit)(void *context, const struct crl_record *record);
     void *context;
-    struct fault *f;
-    enum err err;
 };
 
-static bool each_row(void *context, struct span key, struct span row)
+static enum err each_row(void *context, struct span row, bool *more, struct fault *f)
 {
-    (void)key;
     struct each *each = context;
     AUTO(crl_record) record = {0};
-    each->err = crl_record_unpack(row, &record, each->f);
-    return each->err == OK && each->visit(each->context, &record);
+    TRY(crl_record_unpack(row, &record, f));
+    *more = each->visit(each->context, &record);
+    return OK;
 }
 
 enum err crl_each(struct ca *ca, bool (*visit)(void *context, const struct crl_record *record), void *context,
@@ -365,9 +364,6 @@ enum err crl_each(struct ca *ca, bool (*visit)(void *context, const struct crl_r
     AUTO(bytes) to = {0};
     key_prefix('p', &from);
     key_prefix_end('p', &to);
-    TRY(bytes_check(&from, f));
-    TRY(bytes_check(&to, f));
-    struct each each = {visit, context, f, OK};
-    TRY(store_scan(ca->store, bytes_span(&from), bytes_span(&to), false, each_row, &each, f));
-    return each.err;
+    struct each each = {visit, context};
+    return rows_each(ca->store, &from, &to, each_row, &each, f);
 }

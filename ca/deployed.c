@@ -5,6 +5,7 @@
 
 #include "ca/crl.h"
 #include "ca/lineage.h"
+#include "ca/rows.h"
 
 /* A lineage changes when its node renews meanwhile: read it again, this often at most. */
 enum { ATTEMPTS_MAX = 50, DEPLOYED_VERSION = 1 };
@@ -109,17 +110,15 @@ enum err deployed_get(struct ca *ca, const char *cluster, const char *node, stru
 struct each {
     bool (*visit)(void *context, const struct deployed_record *record);
     void *context;
-    struct fault *f;
-    enum err err;
 };
 
-static bool each_row(void *context, struct span key, struct span row)
+static enum err each_row(void *context, struct span row, bool *more, struct fault *f)
 {
-    (void)key;
     struct each *each = context;
     struct deployed_record record;
-    each->err = deployed_record_unpack(row, &record, each->f);
-    return each->err == OK && each->visit(each->context, &record);
+    TRY(deployed_record_unpack(row, &record, f));
+    *more = each->visit(each->context, &record);
+    return OK;
 }
 
 enum err deployed_each(struct ca *ca, const char *cluster, const char *after,
@@ -132,11 +131,8 @@ enum err deployed_each(struct ca *ca, const char *cluster, const char *after,
     if (after)
         pack_u8(&from, 0);
     key_deployed(cluster, "\x7f", &to); /* names of nodes are ASCII */
-    TRY(bytes_check(&from, f));
-    TRY(bytes_check(&to, f));
-    struct each each = {visit, context, f, OK};
-    TRY(store_scan(ca->store, bytes_span(&from), bytes_span(&to), false, each_row, &each, f));
-    return each.err;
+    struct each each = {visit, context};
+    return rows_each(ca->store, &from, &to, each_row, &each, f);
 }
 
 const struct deployed_certificate *deployed_find(const struct deployed_record *record, const char *profile)

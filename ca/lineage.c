@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "ca/rows.h"
+
 enum { LINEAGE_VERSION = 1, STAND_IN_PAGE = 16 };
 
 /* ---- rows ---- */
@@ -134,17 +136,15 @@ enum err lineage_get(struct ca *ca, const struct place *place, struct lineage_re
 struct each {
     bool (*visit)(void *context, const struct lineage_record *record);
     void *context;
-    struct fault *f;
-    enum err err;
 };
 
-static bool each_row(void *context, struct span key, struct span row)
+static enum err each_row(void *context, struct span row, bool *more, struct fault *f)
 {
-    (void)key;
     struct each *each = context;
     struct lineage_record record;
-    each->err = lineage_record_unpack(row, &record, each->f);
-    return each->err == OK && each->visit(each->context, &record);
+    TRY(lineage_record_unpack(row, &record, f));
+    *more = each->visit(each->context, &record);
+    return OK;
 }
 
 enum err lineage_each(struct ca *ca, const char *cluster, const char *node,
@@ -158,11 +158,8 @@ enum err lineage_each(struct ca *ca, const char *cluster, const char *node,
         key_name(node, &from);
     pack_fixed(&to, bytes_span(&from));
     pack_u8(&to, 0xff); /* names are ASCII */
-    TRY(bytes_check(&from, f));
-    TRY(bytes_check(&to, f));
-    struct each each = {visit, context, f, OK};
-    TRY(store_scan(ca->store, bytes_span(&from), bytes_span(&to), false, each_row, &each, f));
-    return each.err;
+    struct each each = {visit, context};
+    return rows_each(ca->store, &from, &to, each_row, &each, f);
 }
 
 /* Serials are in order of time, as far as the clock's steps go: what was replaced directly is known for certain. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ca/revocation.h"
+#include "ca/rows.h"
 
 enum { REVOCATION_VERSION = 1 };
 
@@ -52,25 +53,15 @@ enum err revocation_record_unpack(struct span row, struct revocation_record *ret
 struct each {
     bool (*visit)(void *context, const struct revocation_record *record);
     void *context;
-    struct fault *f;
-    enum err err;
 };
 
-static bool each_row(void *context, struct span key, struct span row)
+static enum err each_row(void *context, struct span row, bool *more, struct fault *f)
 {
-    (void)key;
     struct each *each = context;
     struct revocation_record record;
-    each->err = revocation_record_unpack(row, &record, each->f);
-    return each->err == OK && each->visit(each->context, &record);
-}
-
-static enum err rows_each(struct store *store, struct bytes *from, struct bytes *to, struct each *each, struct fault *f)
-{
-    TRY(bytes_check(from, f));
-    TRY(bytes_check(to, f));
-    TRY(store_scan(store, bytes_span(from), bytes_span(to), false, each_row, each, f));
-    return each->err;
+    TRY(revocation_record_unpack(row, &record, f));
+    *more = each->visit(each->context, &record);
+    return OK;
 }
 
 enum err revocation_each(struct ca *ca, const char *cluster, const char *authority,
@@ -80,10 +71,10 @@ enum err revocation_each(struct ca *ca, const char *cluster, const char *authori
     static const uint8_t last[SERIAL_SIZE] = {[0 ... SERIAL_SIZE - 1] = 0xff};
     AUTO(bytes) from = {0};
     AUTO(bytes) to = {0};
-    struct each each = {visit, context, f, OK};
+    struct each each = {visit, context};
     key_revocation(cluster, authority, NULL, &from);
     key_revocation(cluster, authority, last, &to);
-    return rows_each(ca->store, &from, &to, &each, f);
+    return rows_each(ca->store, &from, &to, each_row, &each, f);
 }
 
 /* ---- in memory ---- */
@@ -117,17 +108,12 @@ enum err revocations_add(struct revocations *revocations, const struct revocatio
     return node ? OK : fault_no_memory(f);
 }
 
-struct load {
-    struct revocations *revocations;
-    struct fault *f;
-    enum err err;
-};
-
-static bool load_visit(void *context, const struct revocation_record *record)
+static enum err load_row(void *context, struct span row, bool *more, struct fault *f)
 {
-    struct load *load = context;
-    load->err = revocations_add(load->revocations, record, load->f);
-    return load->err == OK;
+    (void)more; /* all of them */
+    struct revocation_record record;
+    TRY(revocation_record_unpack(row, &record, f));
+    return revocations_add(context, &record, f);
 }
 
 static void revocations_auto(struct revocations **revocations)
@@ -146,10 +132,7 @@ enum err revocations_load(struct store *store, struct revocations **ret_revocati
     AUTO(bytes) to = {0};
     key_prefix('q', &from);
     key_prefix_end('q', &to);
-    struct load load = {revocations, f, OK};
-    struct each each = {load_visit, &load, f, OK};
-    TRY(rows_each(store, &from, &to, &each, f));
-    TRY(load.err);
+    TRY(rows_each(store, &from, &to, load_row, revocations, f));
     *ret_revocations = TAKE(revocations);
     return OK;
 }

@@ -4,6 +4,7 @@
 
 #include "ca/base/encode.h"
 #include "ca/ca.h"
+#include "ca/rows.h"
 
 static const int64_t lifetime_min_seconds = 60, lifetime_max_seconds = 7LL * 86400;
 
@@ -107,17 +108,15 @@ enum err token_revoke(struct ca *ca, const struct caller *caller, const uint8_t 
 struct each {
     bool (*visit)(void *context, const struct token_record *record);
     void *context;
-    struct fault *f;
-    enum err err;
 };
 
-static bool each_row(void *context, struct span key, struct span value)
+static enum err each_row(void *context, struct span row, bool *more, struct fault *f)
 {
-    (void)key;
     struct each *each = context;
     struct token_record record;
-    each->err = token_record_unpack(value, &record, each->f);
-    return each->err == OK && each->visit(each->context, &record);
+    TRY(token_record_unpack(row, &record, f));
+    *more = each->visit(each->context, &record);
+    return OK;
 }
 
 enum err token_each(struct ca *ca, bool (*visit)(void *context, const struct token_record *record), void *context,
@@ -127,9 +126,8 @@ enum err token_each(struct ca *ca, bool (*visit)(void *context, const struct tok
     AUTO(bytes) to = {0};
     key_prefix('t', &from);
     key_prefix_end('t', &to);
-    struct each each = {visit, context, f, OK};
-    TRY(store_scan(ca->store, bytes_span(&from), bytes_span(&to), false, each_row, &each, f));
-    return each.err;
+    struct each each = {visit, context};
+    return rows_each(ca->store, &from, &to, each_row, &each, f);
 }
 
 enum err token_authenticate(struct ca *ca, const uint8_t id[TOKEN_ID_SIZE], const uint8_t secret[TOKEN_SECRET_SIZE],
