@@ -3,7 +3,7 @@
 #ifndef ENSIGN_CLIENT_BOOTSTRAP_HOST_LOG_H
 #define ENSIGN_CLIENT_BOOTSTRAP_HOST_LOG_H
 
-#include "client/bootstrap/process.h"
+#include "client/process.h"
 
 /* The folder of a cluster's logs, made when it is absent. */
 MUST_USE enum err host_log_folder(const char *cluster, struct bytes *ret_path, int *ret_folder, struct fault *f);

@@ -11,8 +11,8 @@
 #ifndef ENSIGN_CLIENT_BOOTSTRAP_SSH_H
 #define ENSIGN_CLIENT_BOOTSTRAP_SSH_H
 
-#include "client/bootstrap/process.h"
 #include "client/bootstrap/target.h"
+#include "client/process.h"
 
 /* How one becomes root there. */
 enum privilege { PRIVILEGE_UNKNOWN, PRIVILEGE_ROOT, PRIVILEGE_SUDO, PRIVILEGE_SUDO_PASSWORD, PRIVILEGE_NONE };

@@ -3,8 +3,8 @@
  * It has a session of its own, so it cannot ask anything on the terminal, and a Ctrl-C there does not reach it; the
  * caller's stop descriptor does. What runs too long, prints too much or is stopped is killed with its whole process
  * group. Threads: any number at the same time. */
-#ifndef ENSIGN_CLIENT_BOOTSTRAP_PROCESS_H
-#define ENSIGN_CLIENT_BOOTSTRAP_PROCESS_H
+#ifndef ENSIGN_CLIENT_PROCESS_H
+#define ENSIGN_CLIENT_PROCESS_H
 
 #include "ca/base/span.h"
 
@@ -13,6 +13,7 @@ struct process {
     struct span input;            /* its standard input; then end of file */
     int64_t deadline_ms;          /* from its start; > 0 */
     size_t output_max;            /* bytes, of standard output and of standard error each */
+    bool output_cut;              /* what is more is thrown away; else the program is killed */
     int stop;                     /* readable when everything is to end; -1: never */
 };
 

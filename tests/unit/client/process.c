@@ -1,5 +1,5 @@
 /* Programs run to their end: what they read and print, and what ends them. */
-#include "client/bootstrap/process.h"
+#include "client/process.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -14,7 +14,8 @@
 static struct process_result shell(const char *script, struct span input, int64_t deadline_ms, int stop)
 {
     const char *const arguments[] = {"sh", "-c", script, NULL};
-    const struct process process = {arguments, input, deadline_ms, 100000, stop};
+    const struct process process = {
+        .arguments = arguments, .input = input, .deadline_ms = deadline_ms, .output_max = 100000, .stop = stop};
     struct process_result result;
     struct fault f = {0};
     assert_int_equal(process_run(&process, &result, &f), OK);
@@ -88,7 +89,7 @@ static void absent(void **state)
 {
     (void)state;
     const char *const arguments[] = {"no-such-program-here", NULL};
-    const struct process process = {arguments, {0}, 1000, 1000, -1};
+    const struct process process = {.arguments = arguments, .deadline_ms = 1000, .output_max = 1000, .stop = -1};
     struct process_result result;
     struct fault f = {0};
     assert_int_equal(process_run(&process, &result, &f), ERR_ABSENT);

@@ -1,4 +1,4 @@
-#include "client/bootstrap/process.h"
+#include "client/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,32 +125,34 @@ static void feed(struct pipes *pipes, struct span *rest)
         fd_end(&pipes->input);
 }
 
-/* All that is there. false: more than max. */
-static bool drain(int *fd, struct bytes *out, size_t max)
+/* All that is there. false: more than max, which is read only to be thrown away. */
+static bool drain(int *fd, struct bytes *out, size_t max, bool cut)
 {
     char part[READ_SIZE];
+    bool within = true;
     while (*fd >= 0) {
         ssize_t got = read(*fd, part, sizeof part);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
-            return true;
+            return within;
         if (got <= 0) {
             fd_end(fd);
-            return true;
+            return within;
         }
         size_t room = max - out->size;
         bytes_append(out, part, (size_t)got < room ? (size_t)got : room);
-        if ((size_t)got > room)
+        within = within && (size_t)got <= room;
+        if (!within && !cut)
             return false;
     }
-    return true;
+    return within;
 }
 
 static bool drain_both(struct pipes *pipes, const struct process *process, struct process_result *result)
 {
-    bool output = drain(&pipes->output, &result->output, process->output_max);
-    bool error = drain(&pipes->error, &result->error, process->output_max);
+    bool output = drain(&pipes->output, &result->output, process->output_max, process->output_cut);
+    bool error = drain(&pipes->error, &result->error, process->output_max, process->output_cut);
     return output && error;
 }
 
@@ -175,7 +177,7 @@ static enum process_end attend(const struct process *process, struct pipes *pipe
         if (watched[0].revents)
             feed(pipes, &rest);
         bool exited = watched[3].revents != 0;
-        if (!drain_both(pipes, process, result))
+        if (!drain_both(pipes, process, result) && !process->output_cut)
             return PROCESS_FLOODED;
         if (exited)
             return PROCESS_EXITED;
