@@ -1,9 +1,9 @@
 #include "client/bootstrap/ssh.h"
 
+#include <bsd/readpassphrase.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -319,7 +319,8 @@ enum err ssh_password_ask(struct ssh *ssh, struct fault *f)
                          "sudo wants a password on a host, and there is no terminal to ask for it: use "
                          "--sudo-password-file FILE");
     close(terminal);
-    enum err err = EVP_read_pw_string(text, sizeof text - 1, "Password for sudo on the hosts: ", 0) == 0
+    /* Unlike OpenSSL's prompt, this one shows itself only when nothing is echoed any more. */
+    enum err err = readpassphrase("Password for sudo on the hosts: ", text, sizeof text, RPP_REQUIRE_TTY)
                        ? password_keep(ssh, span_text(text), f)
                        : fault_set(f, CODE_USAGE, "no password for sudo was given");
     OPENSSL_cleanse(text, sizeof text);
