@@ -1,4 +1,5 @@
-"""An apt repository of some .deb files, signed by a key that is thrown away, at a port of 127.0.0.1."""
+"""An apt repository of some .deb files, signed by a key that is thrown away: its files (Archive), and they at a port of
+127.0.0.1 (Repository)."""
 import functools
 import http.server
 import shutil
@@ -12,7 +13,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-class Repository:
+class Archive:
     """folder: an empty one. A flat repository: its source is one line without a suite, its index one file."""
 
     def __init__(self, folder, packages):
@@ -25,12 +26,14 @@ class Repository:
         self._gpg('--quick-generate-key', 'A repository for a test', 'ed25519', 'sign', '1d')
         self._gpg('--output', self.keyring, '--export')
         self.index()
-        handler = functools.partial(Quiet, directory=self.files)
-        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
 
     def _gpg(self, *arguments):
-        run('gpg', '--homedir', self.keys, '--batch', '--yes', '--quiet', '--pinentry-mode', 'loopback', '--passphrase',
-            '', *arguments)
+        return run('gpg', '--homedir', self.keys, '--batch', '--yes', '--quiet', '--pinentry-mode', 'loopback',
+                   '--passphrase', '', *arguments)
+
+    def armoured(self):
+        """The key, as text."""
+        return self._gpg('--armor', '--export').stdout
 
     def index(self):
         """Packages, Release and its signature, of the files as they are now."""
@@ -38,6 +41,15 @@ class Repository:
         release = run('apt-ftparchive', '-o', 'APT::FTPArchive::Release::Origin=Ensign', 'release', '.', cwd=self.files)
         (self.files / 'Release').write_text(release.stdout)
         self._gpg('--clearsign', '--output', self.files / 'InRelease', self.files / 'Release')
+
+
+class Repository(Archive):
+    """From its beginning to its end it is served."""
+
+    def __init__(self, folder, packages):
+        super().__init__(folder, packages)
+        handler = functools.partial(Quiet, directory=self.files)
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
 
     def source(self, keyring):
         """The line of sources.list. keyring: where the system has ours"""
