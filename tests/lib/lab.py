@@ -211,6 +211,19 @@ class Host:
                 found[path] = (content, f'{status.st_mode:o}', status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ino)
         return found
 
+    def disk(self):
+        """path -> status of all that the host has written since it was made, but for logs"""
+        found = {}
+        upper = RUN / self.name / 'upper'
+        for parent, folders, names in os.walk(upper):
+            inside = '/' + os.path.relpath(parent, upper).lstrip('.')
+            folders[:] = [name for name in folders if os.path.join(inside, name) != '/var/log']
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.lstat(os.path.join(parent, name))
+                    found[os.path.join(inside, name)] = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino)
+        return found
+
     def processes(self):
         """"name pid" -> when it was started (ticks since boot); the pid is out here, that of no other host's"""
         found = {}
