@@ -18,6 +18,8 @@ enter() has started outside sweeps up files and cgroups.
         assert not it.changes(before)                  # what another apply has changed
         assert not it.leaked_authority_keys()          # a CA's private key anywhere on any host
 
+Test cases are lab.Case, with `lab` from enterClassContext(); then journals are printed of each that fails.
+
 The cluster file is tests/e2e/lab/topologies/TOPOLOGY.yaml; Lab.place() puts a variant of it on the bastion. The programs
 are those of ENSIGN_BUILD: packages are made anew (a minute or two) when a source is newer; LAB_PROGRAMS=build puts the
 build's programs over the packages' instead. For a look around, with the programs of a build:
@@ -40,6 +42,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -335,6 +338,7 @@ class Lab:
                       if not self.wanted or name in self.wanted}
         self.ca, self.bastion = (self.hosts[name] for name in OWN)
         self.cluster_hosts = {name: host for name, host in self.hosts.items() if name not in OWN}
+        self.cluster = re.search(r'(?m)^name: (\S+)', self.document())[1]
         self.furnish_bastion()
 
     def down(self):
@@ -409,6 +413,13 @@ class Lab:
         options = [word for option in ('BatchMode=yes', 'StrictHostKeyChecking=yes', 'ConnectTimeout=5') for word in ('-o', option)]
         return self.bastion.run('ssh', *options, f'{user}@{host}', command, **more)
 
+    def enroll(self, name, *more):
+        """As README.md says it to an operator, on the bastion."""
+        self.install(self.hosts[name], 'ensign')
+        server = f'https://ca.{self.domain}:8443'
+        command = shlex.join(['ensign', 'enroll', '--server', server, '--token-file', '-', *more])
+        return self.bastion.sh(f'ensign token create --cluster {self.cluster} --node {name} | ssh {name} {command}')
+
     # ---- an apt repository on the bastion ----
 
     def repository_source(self):
@@ -443,14 +454,14 @@ class Lab:
                 found += [f'{name} {what}: {pair[0]} -> {pair[1]}'] if pair[0] != pair[1] else []
         return found
 
-    def authority_keys(self, cluster, authorities=('etcd-ca', 'kubernetes', 'front-proxy-ca')):
+    def authority_keys(self, authorities=('etcd-ca', 'kubernetes', 'front-proxy-ca')):
         """name -> DER of its public key, as the service says"""
-        return {name: public_key_of(self.ensign('ca', 'bundle', '--cluster', cluster, '--authority', name).stdout.encode())
-                for name in authorities}
+        bundle = ('ca', 'bundle', '--cluster', self.cluster, '--authority')
+        return {name: public_key_of(self.ensign(*bundle, name).stdout.encode()) for name in authorities}
 
-    def leaked_authority_keys(self, cluster='vagrant'):
+    def leaked_authority_keys(self):
         """["HOST PATH: AUTHORITY"]: a CA's private key in a file. The signer's memory: tests/e2e/memory.py"""
-        authorities = {der: name for name, der in self.authority_keys(cluster).items()}
+        authorities = {der: name for name, der in self.authority_keys().items()}
         found, seen = [], 0
         for host in self.hosts.values():
             for path, der in host.private_keys():
@@ -458,6 +469,17 @@ class Lab:
                 found += [f'{host.name} {path}: {authorities[der]}'] if der in authorities else []
         assert seen, 'there are no keys at all, not even those of sshd'
         return found
+
+
+class Case(unittest.TestCase):
+    """Of a test whose class has `lab`: tells of the hosts when it fails."""
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before:
+            self.lab.tell()
+        return result
 
 
 def main():

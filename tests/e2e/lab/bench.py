@@ -71,7 +71,7 @@ def killed():
     print(f'killed: {len(there)} processes ended, nothing left')
 
 
-class Bench(unittest.TestCase):
+class Bench(lab.Case):
     @classmethod
     def setUpClass(cls):
         cls.lab = cls.enterClassContext(lab.Lab('external-haproxy', ['etcdone', 'lb']))
@@ -145,7 +145,7 @@ class Bench(unittest.TestCase):
         self.lb.put('/run/admin.conf', 'users:\n- user:\n    client-key-data: '
                     + self.etcd.sh('base64 -w 0 /root/pki/ca.key').stdout + '\n')
         planted = lab.public_key_of(self.etcd.read('/root/pki/ca.crt').encode())
-        own, self.lab.authority_keys = self.lab.authority_keys, lambda cluster: {'planted': planted}
+        own, self.lab.authority_keys = self.lab.authority_keys, lambda: {'planted': planted}
         try:
             self.assertEqual(['etcdone /root/pki/ca.key: planted', 'lb /run/admin.conf: planted'],
                              self.lab.leaked_authority_keys())

@@ -16,7 +16,7 @@ from lib.service import wait_for  # noqa: E402
 SUDO = {'/home/ops/.sudo_as_admin_successful'}  # Debian's sudo notes there that it was used once
 
 
-class Fit(unittest.TestCase):
+class Fit(lab.Case):
     @classmethod
     def setUpClass(cls):
         cls.lab = cls.enterClassContext(lab.Lab('external-haproxy'))
