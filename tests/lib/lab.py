@@ -57,8 +57,8 @@ PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 OWN = ('ca', 'bastion')  # hosts that are none of the cluster's
 CONTEXT = '/root/.config/ensign/context'
 # What a second apply leaves as it is. Kubernetes' own data are not in it.
-SAME_FILES = ('/etc/kubernetes', '/etc/etcd', '/etc/default/etcd', '/etc/ensign', '/etc/haproxy', '/etc/nginx', '/etc/keepalived',
-              '/etc/containerd', '/etc/cni', '/etc/sysctl.d', '/etc/modules-load.d', '/etc/systemd/system', '/etc/apt',
+SAME_FILES = ('/etc/kubernetes', '/etc/etcd', '/etc/default/etcd', '/etc/ensign', '/etc/haproxy', '/etc/nginx',
+              '/etc/keepalived', '/etc/crictl.yaml', '/etc/containerd', '/etc/cni', '/etc/sysctl.d', '/etc/modules-load.d', '/etc/systemd/system', '/etc/apt',
               '/etc/hosts', '/etc/fstab', '/var/lib/kubelet/config.yaml', '/var/lib/kubelet/kubeadm-flags.env',
               '/var/lib/kubelet/pki')
 SAME_PROGRAMS = ('etcd', 'kubelet', 'containerd', 'haproxy', 'nginx', 'keepalived', 'kube-apiserver', 'kube-controller',
@@ -289,7 +289,8 @@ def kubernetes_packages(folder):
     root, made = LAB / 'base', []
     drop_in = 'etc/systemd/system/kubelet.service.d/10-kubeadm.conf'
     content = {'kubectl': ['usr/bin/kubectl'], 'cri-tools': ['usr/bin/crictl'],
-               'kubelet': ['usr/bin/kubelet', 'usr/lib/systemd/system/kubelet.service'], 'kubeadm': ['usr/bin/kubeadm', drop_in]}
+               'kubelet': ['usr/bin/kubelet', 'usr/lib/systemd/system/kubelet.service'],
+               'kubeadm': ['usr/bin/kubeadm', drop_in]}
     needs = {'kubeadm': 'Depends: kubelet (>= 1.19), kubectl (>= 1.19), cri-tools\n'}
     for name, paths in content.items():
         tree = folder / name
@@ -359,7 +360,8 @@ class Lab:
         self.install(self.bastion, 'ensign')
 
     def known_hosts(self):
-        return ''.join(f'{host.name},{host.name}.{host.domain},{host.address} {host.host_key()}\n' for host in self.hosts.values())
+        return ''.join(f'{host.name},{host.name}.{host.domain},{host.address} {host.host_key()}\n'
+                       for host in self.hosts.values())
 
     def install(self, host, *names):
         for path in packages():
@@ -399,7 +401,8 @@ class Lab:
             source = json.dumps(self.repository_source())
             present = '    kubernetes: {source: present}\n'
             assert present in text
-            text = text.replace(present, f'    kubernetes: {{source: {source}, keyFile: /srv/repository.asc, version: 1.20.2-1.1}}\n')
+            ours = f'{{source: {source}, keyFile: /srv/repository.asc, version: 1.20.2-1.1}}'
+            text = text.replace(present, f'    kubernetes: {ours}\n')
         return text
 
     def place(self, text=None, **variant):
@@ -410,7 +413,7 @@ class Lab:
         return self.bastion.run('ensign', *arguments, check=check, timeout=timeout, **more)
 
     def ssh(self, host, command, user='root', **more):
-        options = [word for option in ('BatchMode=yes', 'StrictHostKeyChecking=yes', 'ConnectTimeout=5') for word in ('-o', option)]
+        options = ('-oBatchMode=yes', '-oStrictHostKeyChecking=yes', '-oConnectTimeout=5')
         return self.bastion.run('ssh', *options, f'{user}@{host}', command, **more)
 
     def enroll(self, name, *more):

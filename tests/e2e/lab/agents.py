@@ -20,6 +20,7 @@ RESTARTED, UNTOUCHED = ('kube-controller-manager', 'kube-scheduler'), 'kube-apis
 # kubeadm 1.20 writes rotateCertificates: true whatever its configuration says; then kubelet.conf is the kubelet's own.
 NO_ROTATION = '--rotate-certificates=false'
 SHARED = 'apiserver-etcd-client'
+WRONG = ('"level":"error"', 'denied', 'not permitted', 'Read-only', 'SIGSYS', 'core-dump', 'Failed', 'exited with')
 SCORES = {'ensign-agent.service': 2.0, 'ensign-agent-once.service': 2.0}
 
 
@@ -71,8 +72,7 @@ class Agents(lab.Case):
         made = cls.master.run('kubeadm', 'init', '--config', '/etc/kubernetes/kubeadm.yaml', '--skip-phases=addon', timeout=280,
                               check=False)
         assert made.returncode == 0, made.stdout + made.stderr + cls.master.journal('kubelet', lines=60)
-        wait_for('the node to be Ready', lambda: re.search(r'^masterone +Ready', cls.kubectl('get', 'nodes', check=False).stdout, re.M),
-                 60)
+        wait_for('the node to be Ready', lambda: ' Ready ' in cls.kubectl('get', 'nodes', check=False).stdout, 60)
 
     @classmethod
     def kubectl(cls, *words, **more):
@@ -89,7 +89,8 @@ class Agents(lab.Case):
                 if what[0] in NODES and what[1] != SHARED and states[1] not in ('installed', 'served')}
 
     def containers(self):
-        return {name: self.master.run('crictl', 'ps', '--quiet', '--label', f'io.kubernetes.container.name={name}').stdout.split()
+        label = 'io.kubernetes.container.name={}'
+        return {name: self.master.run('crictl', 'ps', '--quiet', '--label', label.format(name)).stdout.split()
                 for name in (*RESTARTED, UNTOUCHED)}
 
     def main_pid(self, host, unit):
@@ -98,13 +99,13 @@ class Agents(lab.Case):
     def is_active(self, host, unit):
         return host.run('systemctl', 'is-active', unit, check=False).stdout.strip()
 
-    def check_journals(self, since=None):
+    def check_journals(self):
         """Nothing of an agent's went wrong, was killed or was forbidden."""
         for name in NODES:
             host = self.lab.hosts[name]
             journal = host.journal('ensign-agent', lines='all')
             self.assertIn('Started', journal)
-            for wrong in ('"level":"error"', 'denied', 'not permitted', 'Read-only', 'SIGSYS', 'core-dump', 'Failed', 'exited with'):
+            for wrong in WRONG:
                 self.assertNotIn(wrong, journal, name)
 
     def test_1_they_run(self):
@@ -156,7 +157,8 @@ class Agents(lab.Case):
         serial = 'openssl x509 -noout -serial -in /etc/ensign/node/node-identity/tls.crt'
         before = self.worker.sh(serial).stdout
         self.worker.run('systemctl', 'start', 'ensign-agent-once')
-        self.assertEqual('success', self.worker.run('systemctl', 'show', '-p', 'Result', '--value', 'ensign-agent-once').stdout.strip())
+        shown = self.worker.run('systemctl', 'show', '-p', 'Result', '--value', 'ensign-agent-once').stdout
+        self.assertEqual('success', shown.strip())
         self.assertNotEqual(before, self.worker.sh(serial).stdout)
 
     def test_5_after_a_power_cut(self):

@@ -159,7 +159,7 @@ class Bench(lab.Case):
         self.lab.publish()
         self.assertEqual(127, self.etcd.sh('kubeadm version', check=False).returncode)
         self.assertRegex(self.lab.document(repository=True), r'kubernetes: \{source: "deb http://192.168.29.4/ ./", keyFile')
-        self.etcd.sh('install -D -m 644 /dev/stdin /etc/apt/keyrings/lab.asc', input=self.lab.bastion.read('/srv/repository.asc'))
+        self.etcd.put('/etc/apt/keyrings/lab.asc', self.lab.bastion.read('/srv/repository.asc'))
         line = self.lab.repository_source().replace('deb ', 'deb [signed-by=/etc/apt/keyrings/lab.asc] ')
         self.etcd.put('/etc/apt/sources.list', self.lab.repository_source() + '\n')
         self.assertNotEqual(0, self.etcd.run('apt-get', 'update', '--error-on=any', check=False).returncode)

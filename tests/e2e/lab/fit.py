@@ -33,7 +33,8 @@ class Fit(lab.Case):
             self.assertEqual(set(), changed, name)
         self.assertTrue(result.stdout, result.stderr)
         answer = json.loads(result.stdout)
-        return result.returncode, sorted((item['node'], item['check']) for item in answer['items'] if item['level'] == 'error'), answer
+        errors = sorted((item['node'], item['check']) for item in answer['items'] if item['level'] == 'error')
+        return result.returncode, errors, answer
 
     def test_1_fit(self):
         for user in ('root', 'ops'):
@@ -70,7 +71,7 @@ class Fit(lab.Case):
         hosts['masterone'].put('/usr/local/bin/date', '#!/bin/sh\nexec /bin/date -d "10 minutes ago" "$@"\n', 0o755)
         hosts['mastertwo'].run('kubeadm', 'init', 'phase', 'control-plane', 'all', '--kubernetes-version', 'v1.20.2')
         hosts['masterthree'].run('kubeadm', 'init', 'phase', 'certs', 'ca', '--kubernetes-version', 'v1.20.2')
-        hosts['workerone'].sh('rm /etc/os-release; sed "s/^VERSION_ID=.*/VERSION_ID=\\"11\\"/" /usr/lib/os-release > /etc/os-release')
+        hosts['workerone'].sh('rm /etc/os-release; sed "s/^VERSION_ID=.*/VERSION_ID=11/" /usr/lib/os-release > /etc/os-release')
         hosts['lb'].sh('rm /etc/ssh/ssh_host_ed25519_key*; ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key; '
                        'systemctl restart ssh')
         wait_for('the port to be taken', lambda: '2379' in hosts['etcdtwo'].run('ss', '-Hlnt').stdout, 20)
