@@ -85,6 +85,8 @@ const struct option_row option_rows[OPTION_COUNT] = {
                              .kind = VALUE_FILE},
     [OPTION_NAME] = {.name = "name", .argument = "NAME", .help = "the shared key", .words = shared_key_words},
     [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
+    [OPTION_HOST] = {.name = "host", .argument = "NAME", .help = "only this host"},
+    [OPTION_ONLY] = {.name = "only", .argument = "STAGE|HOST", .help = "only this stage, or only this host"},
     [OPTION_ONCE] = {.name = "once", .help = "do what is due, and end"},
     [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written", .kind = VALUE_FILE},
     [OPTION_OUTPUT] = {.name = "output",
@@ -158,6 +160,8 @@ const struct option_row option_rows[OPTION_COUNT] = {
 };
 
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
+#define HOSTS_OPTIONS                                                                                                  \
+    (READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(SSH_CONFIG) | OPTION_BIT(SUDO_PASSWORD_FILE) | OPTION_BIT(PARALLEL))
 #define HERE_OPTIONS                                                                                                   \
     (OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE) | OPTION_BIT(TIMEOUT)) /* of an enrolled node */
 
@@ -191,9 +195,7 @@ const struct command commands[] = {
      "  ensign cluster update -f cluster.yaml --dry-run\n"
      "  ensign cluster update -f cluster.yaml\n",
      cluster_update},
-    {"cluster check", "", 0, 0,
-     READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(SSH_CONFIG) | OPTION_BIT(SUDO_PASSWORD_FILE) | OPTION_BIT(PARALLEL),
-     OPTION_BIT(FILE), "look whether hosts are fit for a cluster",
+    {"cluster check", "", 0, 0, HOSTS_OPTIONS, OPTION_BIT(FILE), "look whether hosts are fit for a cluster",
      "Asks all hosts of the cluster file over SSH what they are like, and lists what stands between them\n"
      "and the cluster: system, clock, disks, names, addresses, ports, another cluster's files. It changes\n"
      "nothing there. The exit code is 1 when a host does not answer or has an error, and else 0; -o json\n"
@@ -206,6 +208,48 @@ const struct command commands[] = {
      "  ensign cluster check -f cluster.yaml\n"
      "  ensign cluster check -f cluster.yaml --sudo-password-file password -o json > hosts.json\n",
      cluster_check},
+    {"cluster plan", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
+     "show what would make a cluster of its hosts",
+     "Looks at all hosts as `ensign cluster check` does, and lists what `ensign cluster apply` would do,\n"
+     "stage by stage and host by host, and why. It changes nothing. What later stages need shows only\n"
+     "when the earlier ones are done.\n\n"
+     "  ensign cluster plan -f cluster.yaml\n"
+     "  ensign cluster plan -f cluster.yaml --only etcd -o json\n",
+     cluster_plan},
+    {"cluster apply", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY) | OPTION_BIT(DRY_RUN), OPTION_BIT(FILE),
+     "make a cluster of its hosts",
+     "Checks the hosts, then does what is not done yet: packages, kernel and container runtime; ensign;\n"
+     "certificates (by join tokens, which go over standard input); etcd; the load balancer; kubeadm init\n"
+     "on the first control plane, kubeadm join on the others, one at a time; the network of pods; workers\n"
+     "and labels; agents. After each stage it waits until what the next one stands on is healthy. Hosts\n"
+     "of a stage are worked on together. A stage that fails stops it, and tells what the host logged;\n"
+     "run again it goes on where it was, also after it was killed. Where all is done it changes nothing.\n\n"
+     "The service has the cluster already (`ensign cluster create`), and an operator's context is\n"
+     "enough. Nobody joins by a bootstrap token. --only takes one of the stages prepare, ensign, enrol,\n"
+     "etcd, load-balancer, init, control-planes, network, workers, agents, or a host.\n\n"
+     "  ensign cluster apply -f cluster.yaml\n"
+     "  ensign cluster apply -f cluster.yaml --dry-run\n"
+     "  ensign cluster apply -f cluster.yaml --only workerone\n",
+     cluster_apply},
+    {"cluster status", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
+     "show how the hosts of a cluster are",
+     "Asks each host once for what the stages of `ensign cluster apply` wait for: HEALTH is ok, or what\n"
+     "was expected and what was seen. TO DO is the first step that `apply` would do there, and WHY. The\n"
+     "exit code is 1 when a host is not healthy.\n\n"
+     "  ensign cluster status -f cluster.yaml\n"
+     "  ensign cluster status -f cluster.yaml -o json\n",
+     cluster_status},
+    {"cluster reset", "", 0, 0,
+     OPTION_BIT(FILE) | OPTION_BIT(SSH_CONFIG) | OPTION_BIT(SUDO_PASSWORD_FILE) | OPTION_BIT(PARALLEL) |
+         OPTION_BIT(HOST) | OPTION_BIT(YES),
+     OPTION_BIT(FILE), "take hosts back from a cluster",
+     "On all hosts, or with --host on one: kubeadm reset, etcd and load balancer stopped, the data of\n"
+     "etcd, the certificates with their keys and what `ensign cluster apply` wrote removed. Packages and\n"
+     "the kernel's settings stay. Nothing is asked of the service, and what was issued stays valid until\n"
+     "it is revoked. A member of etcd or a node that others still count on has to be removed there.\n\n"
+     "  ensign cluster reset -f cluster.yaml --host workerone --yes\n"
+     "  ensign cluster reset -f cluster.yaml --yes\n",
+     cluster_reset},
     {"cluster list", "", 0, 0, READ_OPTIONS, 0, "list the clusters",
      "  ensign cluster list\n"
      "  ensign cluster list -o name\n",

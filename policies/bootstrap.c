@@ -85,13 +85,32 @@ static void packages_read(const struct node *section, const char *name, enum pac
         node_error(&key_file, "only the packages of a repository (source: \"deb …\") have a keyFile");
 }
 
+/* ensign itself is there, or comes as a file. */
+static void ensign_read(const struct node *section, struct packages *packages)
+{
+    static const char *const keys[] = {"source", NULL};
+    struct node group = node_get(section, "ensign");
+    struct node node = node_get(&group, "source");
+    const char *text;
+    node_allow(&group, keys);
+    packages->source = PACKAGE_PRESENT;
+    if (!node_string(&node, NODE_OPTIONAL, &text) || strcmp(text, "present") == 0)
+        return;
+    packages->source = PACKAGE_FILE;
+    packages->file = text;
+    size_t size = strlen(text);
+    if (!text_path.valid(text) || size < 4 || strcmp(text + size - 4, ".deb") != 0)
+        node_error(&node, "\"%s\" is not present or the absolute path of a .deb", text);
+}
+
 static void all_packages_read(const struct node *section, struct bootstrap *bootstrap)
 {
-    static const char *const keys[] = {"kubernetes", "containerRuntime", NULL};
+    static const char *const keys[] = {"kubernetes", "containerRuntime", "ensign", NULL};
     struct node packages = node_get(section, "packages");
     node_allow(&packages, keys);
     packages_read(&packages, "kubernetes", PACKAGE_PRESENT, &bootstrap->kubernetes_packages);
     packages_read(&packages, "containerRuntime", PACKAGE_DISTRIBUTION, &bootstrap->runtime_packages);
+    ensign_read(&packages, &bootstrap->ensign_packages);
 }
 
 /* ---- the container runtime ---- */

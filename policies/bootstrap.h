@@ -2,9 +2,11 @@
  * node's entry says for it. It decides nothing about certificates. All of it has defaults, which are shown:
  *
  *     bootstrap:
- *       ssh: {user: root, port: 22, hostKeys: {masterone: "ssh-ed25519 AAAA…"}}  # no keys: those that are known
- * already packages: kubernetes: {source: present}       # present | distribution | "deb …", a line of APT's, with
- * keyFile containerRuntime: {source: distribution, keyFile: /path/of/key.asc, version: "1.6.20~ds1-1"}
+ *       ssh: {user: root, port: 22, hostKeys: {masterone: "ssh-ed25519 AAAA…"}}   # none: those that are known already
+ *       packages:
+ *         kubernetes: {source: present}       # present | distribution | "deb …", a line of APT's, with keyFile
+ *         containerRuntime: {source: distribution, keyFile: /path/of/key.asc, version: "1.6.20~ds1-1"}
+ *         ensign: {source: present}           # present | /path/of/ensign.deb, on this machine
  *       containerRuntime:
  *         name: containerd                    # containerd | cri-o
  *         cgroupDriver: systemd               # systemd | cgroupfs
@@ -42,7 +44,7 @@
 struct cluster;
 struct node_entry;
 
-enum package_source { PACKAGE_PRESENT, PACKAGE_DISTRIBUTION, PACKAGE_REPOSITORY };
+enum package_source { PACKAGE_PRESENT, PACKAGE_DISTRIBUTION, PACKAGE_REPOSITORY, PACKAGE_FILE };
 enum container_runtime { RUNTIME_CONTAINERD, RUNTIME_CRIO };
 enum cgroup_driver { CGROUP_SYSTEMD, CGROUP_CGROUPFS };
 enum balancer { BALANCER_NONE, BALANCER_HAPROXY, BALANCER_NGINX_KEEPALIVED, BALANCER_KUBE_VIP };
@@ -68,6 +70,7 @@ struct packages {
     const char *repository; /* PACKAGE_REPOSITORY: the line of APT's; else NULL */
     const char *key_file;   /* of its signatures, absolute, on this machine; NULL with the other sources */
     const char *version;    /* NULL: the newest */
+    const char *file;       /* PACKAGE_FILE: a .deb, absolute, on this machine; else NULL */
 };
 
 struct bootstrap {
@@ -78,6 +81,7 @@ struct bootstrap {
     const json_t *host_keys; /* node's name -> "type base64"; NULL: none */
 
     struct packages kubernetes_packages, runtime_packages;
+    struct packages ensign_packages; /* present or a file */
 
     enum container_runtime runtime;
     enum cgroup_driver cgroup_driver;

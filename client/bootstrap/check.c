@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ENSIGN_FOLDER "/etc/ensign/node"
+
 /* Limits. Those of a control plane are what kubeadm's preflight wants. */
 enum {
     SKEW_ERROR_MS = 5 * 60 * 1000, /* certificates are valid from 5 minutes before they are issued */
@@ -317,19 +319,13 @@ static void check_authorities(const struct check *check)
 /* Files of a cluster, but of no CA: what an interrupted bring-up or an incomplete clean-up leaves. */
 static void check_remains(const struct check *check)
 {
+    if (list_of(check, LIST_BEGUN)->count > 0 || fact_find(&check->report->facts, LIST_REMAINS, ENSIGN_FOLDER))
+        return; /* a bring-up of ours, which goes on */
     const struct fact_rows *remains = list_of(check, LIST_REMAINS);
-    size_t count = 0;
-    const char *first = NULL;
-    for (size_t i = 0; i < remains->count; i++) {
-        if (strcmp(remains->rows[i].cells[0], "/etc/ensign/node") == 0)
-            continue;
-        first = first ? first : remains->rows[i].cells[0];
-        count++;
-    }
-    if (first && list_of(check, LIST_AUTHORITIES)->count == 0)
+    if (remains->count > 0 && list_of(check, LIST_AUTHORITIES)->count == 0)
         add(check, FINDING_ERROR, "cluster", "a host without a cluster, or a whole node",
-            "half a cluster: kubeadm reset, and remove what is left there", "%s%s", first,
-            count > 1 ? " and more" : "");
+            "half a cluster: kubeadm reset, and remove what is left there", "%s%s", remains->rows[0].cells[0],
+            remains->count > 1 ? " and more" : "");
 }
 
 /* ---- all hosts together ---- */

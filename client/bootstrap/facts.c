@@ -23,7 +23,7 @@ static const struct {
     [LIST_MODULES] = {"modules", 2, 0},     [LIST_SYSCTLS] = {"sysctls", 2, 0},
     [LIST_VERSIONS] = {"versions", 2, 0},   [LIST_UNITS] = {"units", 4, 0},
     [LIST_FILES] = {"files", 7, 0},         [LIST_AUTHORITIES] = {"authorities", 2, 0},
-    [LIST_REMAINS] = {"remains", 1, 0},
+    [LIST_REMAINS] = {"remains", 1, 0},     [LIST_BEGUN] = {"begun", 1, 0},
 };
 
 /* ---- reading ---- */

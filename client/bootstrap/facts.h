@@ -37,6 +37,7 @@ enum fact_list {
     LIST_FILES,       /* path; file, link, folder, other, absent; mode, owner, group, bytes, see below */
     LIST_AUTHORITIES, /* path, SHA-256 of the certificate, hex */
     LIST_REMAINS,     /* path of what an earlier cluster may have left */
+    LIST_BEGUN,       /* name of a step (step.h) that was begun and not ended */
     LISTS_COUNT
 };
 

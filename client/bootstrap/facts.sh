@@ -89,10 +89,12 @@ about_programs() {
         version nginx -v
         version keepalived --version
         version ensign version
+        version curl --version
+        version crictl --version
         :
     } | rows versions
     have systemctl || return 0
-    for unit in kubelet containerd crio etcd haproxy nginx keepalived ensign-agent systemd-timesyncd chrony ntpsec \
+    for unit in kubelet containerd crio etcd haproxy nginx keepalived ensign-agent ensign-pod-routes systemd-timesyncd chrony ntpsec \
         ufw firewalld nftables; do
         timeout 10 systemctl show -p LoadState -p ActiveState -p UnitFileState "$unit.service" 2>/dev/null |
             awk -F= -v unit="$unit" '{ value[$1] = $2 } END {
@@ -136,6 +138,9 @@ about_clusters() {
     printf '%s\n' "$folders" | while IFS= read -r folder; do
         [ -z "$folder" ] || [ -z "$(ls -A -- "$folder" 2>/dev/null | head -n 1)" ] || printf '%s\n' "$folder"
     done | rows remains
+    for path in /var/lib/ensign-apply/*.begun; do
+        [ ! -e "$path" ] || basename "$path" .begun
+    done | rows begun
 }
 
 # Texts to JSON: what is not printable ASCII becomes a question mark, and a cell has at most 500 characters.

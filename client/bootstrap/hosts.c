@@ -107,7 +107,8 @@ static enum err question_script(const struct hosts *hosts, size_t host, struct b
     for (size_t i = 0; cluster->nodes_count <= NAMES_ASKED_MAX && i < cluster->nodes_count; i++)
         if (i != host)
             names[count++] = cluster->nodes[i].name;
-    const struct facts_question question = {.names = names, .folders = folders};
+    const struct facts_question question = {
+        .names = names, .files = hosts->files ? hosts->files[host] : NULL, .folders = folders};
     return facts_script(&question, ret_script, f);
 }
 
@@ -128,6 +129,8 @@ static enum err facts_ask(struct hosts *hosts, size_t host, int log, struct faul
     if (result.status != 0)
         return fault_set(f, CODE_UNTRUSTED, "%s: asking for its facts ended with code %d: see its log",
                          report->node->name, result.status);
+    host_facts_cleanup(&report->facts);
+    report->facts = (struct host_facts){0};
     TRY(facts_read(bytes_span(&result.output), &report->facts, f));
     report->answered = true;
     return OK;
@@ -180,4 +183,22 @@ enum err hosts_look(struct hosts *hosts, const struct hosts_options *options, st
     enum err err = look(hosts, options, failed, f);
     free(failed);
     return err;
+}
+
+enum err hosts_look_again(struct hosts *hosts, struct fault *f)
+{
+    struct outcome *outcomes = NULL;
+    TRY(run_on_hosts(&hosts->runner, "look again", NULL, look_step, hosts, &outcomes, f));
+    size_t failed = outcomes_collect(&hosts->ssh, outcomes, f);
+    free(outcomes);
+    TRY(interrupted(hosts, f));
+    return failed > 0 ? fault_set(f, CODE_IO, "%zu hosts do not answer any more", failed) : OK;
+}
+
+bool hosts_answered(const struct hosts *hosts)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        if (!hosts->reports[i].answered)
+            return false;
+    return true;
 }

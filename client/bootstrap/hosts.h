@@ -22,6 +22,7 @@ struct hosts {
     int logs;
     struct bytes logs_path;
     struct host_report *reports; /* one per node, in the order of the cluster file */
+    const char ***files;         /* what each is asked for besides (facts_question); borrowed. NULL: nothing */
     struct outcome *outcomes;    /* what each node came to */
 };
 
@@ -34,5 +35,10 @@ void hosts_cleanup(struct hosts *hosts);
 /* Connects, becomes root and asks all hosts for their facts. Hosts where that fails have an outcome that says why, and
  * no facts. Errors: only what concerns all of them. */
 MUST_USE enum err hosts_look(struct hosts *hosts, const struct hosts_options *options, struct fault *f);
+
+bool hosts_answered(const struct hosts *hosts); /* all of them */
+
+/* Asks all of them again, who have answered before. ERR_IO: one does not any more. */
+MUST_USE enum err hosts_look_again(struct hosts *hosts, struct fault *f);
 
 #endif

@@ -1,0 +1,47 @@
+/* bringup.h: hosts that become a cluster: looked at, planned for, and worked on stage by stage. Whoever is killed in
+ * between is gone on with by the next one, which looks again.
+ *
+ *     AUTO(bringup) bringup = {0};
+ *     TRY(bringup_open(&bringup, &hosts, &cluster, f));     before the hosts are looked at
+ *     TRY(hosts_look(&hosts, …));
+ *     TRY(bringup_plan(&bringup, &choice, f));              the hosts have answered, all of them
+ *     TRY(bringup_apply(&bringup, &choice, f));
+ */
+#ifndef ENSIGN_CLIENT_BOOTSTRAP_BRINGUP_H
+#define ENSIGN_CLIENT_BOOTSTRAP_BRINGUP_H
+
+#include "client/bootstrap/hosts.h"
+#include "client/bootstrap/plan.h"
+#include "client/session.h"
+
+struct bringup {
+    struct hosts *hosts;
+    struct session *session; /* for tokens; NULL: nothing is applied */
+    struct profiles profiles;
+    struct catalogue catalogue;
+    struct materials materials;
+    struct step_view *views; /* one per host */
+    const char ***paths;     /* the same */
+    struct plan plan;
+    char kubernetes_version[32];
+};
+
+/* Borrows the hosts, which must be open, and makes them ask for what a plan needs. */
+MUST_USE enum err bringup_open(struct bringup *bringup, struct hosts *hosts, struct session *session, struct fault *f);
+void bringup_cleanup(struct bringup *bringup);
+
+MUST_USE enum err bringup_plan(struct bringup *bringup, const struct plan_choice *choice, struct fault *f);
+
+/* Does what is planned, and waits at each gate. The fault names the stage; what went wrong on which host is told by
+ * messages. */
+MUST_USE enum err bringup_apply(struct bringup *bringup, const struct plan_choice *choice, struct fault *f);
+
+/* Each host, asked once for all that its gates wait for.
+ *   ret_health  one per host: OK, or what was expected and seen; owned array, free() */
+MUST_USE enum err bringup_health(struct bringup *bringup, struct outcome **ret_health, struct fault *f);
+
+/* One step on these hosts, whether it is planned or not. `chosen` has an entry per host. */
+MUST_USE enum err bringup_step(struct bringup *bringup, const struct step_kind *kind, const bool *chosen,
+                               struct fault *f);
+
+#endif

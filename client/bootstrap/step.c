@@ -1,0 +1,315 @@
+#include "client/bootstrap/step.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/bootstrap/step_files.h"
+
+const char *const stage_words[] = {"prepare", "ensign",  "enrol",  "etcd", "load-balancer", "init", "control-planes",
+                                   "network", "workers", "agents", NULL};
+
+enum { KUBELET_PORT = 10250 };
+
+/* ---- what the host says ---- */
+
+static bool is_file(const struct step_view *view, const char *path)
+{
+    const struct fact_row *row = fact_find(view->facts, LIST_FILES, path);
+    return row && strcmp(row->cells[1], "file") == 0;
+}
+
+static bool has_program(const struct step_view *view, const char *name)
+{
+    return fact_find(view->facts, LIST_VERSIONS, name) != NULL;
+}
+
+static bool why(char ret_why[STEP_WHY_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* true, for the caller to return. */
+static bool why(char ret_why[STEP_WHY_SIZE], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(ret_why, STEP_WHY_SIZE, format, arguments);
+    va_end(arguments);
+    return true;
+}
+
+/* A unit that runs, now and after the next boot. */
+static bool unit_idle(const struct step_view *view, const char *name, char ret_why[STEP_WHY_SIZE])
+{
+    const struct fact_row *row = fact_find(view->facts, LIST_UNITS, name);
+    if (!row)
+        return why(ret_why, "there is no unit %s", name);
+    if (strcmp(row->cells[2], "active") != 0)
+        return why(ret_why, "%s is %s", name, row->cells[2]);
+    return strcmp(row->cells[3], "enabled") != 0 && why(ret_why, "%s is %s", name, row->cells[3]);
+}
+
+/* ---- preparation ---- */
+
+static bool missing(const struct step_view *view, const char *program, char ret_why[STEP_WHY_SIZE])
+{
+    return !has_program(view, program) && why(ret_why, "there is no %s", program);
+}
+
+static bool kubernetes_missing(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return missing(view, "kubelet", ret_why) || missing(view, "kubeadm", ret_why) || missing(view, "kubectl", ret_why);
+}
+
+static bool runtime_missing(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    const struct bootstrap *bootstrap = &step_cluster(view)->bootstrap;
+    if (missing(view, bootstrap->runtime == RUNTIME_CRIO ? "crio" : "containerd", ret_why))
+        return true;
+    return bootstrap->cni == CNI_BRIDGE && !is_file(view, CNI_BRIDGE_PATH) &&
+           why(ret_why, "there is no " CNI_BRIDGE_PATH);
+}
+
+static bool packages_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    const struct cluster *cluster = step_cluster(view);
+    if (missing(view, "curl", ret_why))
+        return true;
+    if (has_kubelet(cluster, view->node) && (kubernetes_missing(view, ret_why) || runtime_missing(view, ret_why)))
+        return true;
+    if (has_external_etcd(cluster, view->node) && missing(view, "etcd", ret_why))
+        return true;
+    if (has_haproxy(cluster, view->node) && missing(view, "haproxy", ret_why))
+        return true;
+    return has_nginx(cluster, view->node) && (missing(view, "nginx", ret_why) || missing(view, "keepalived", ret_why));
+}
+
+static bool module_missing(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    const char *const *modules = step_modules(step_cluster(view));
+    for (size_t i = 0; modules[i]; i++) {
+        const struct fact_row *row = fact_find(view->facts, LIST_MODULES, modules[i]);
+        if (row && strcmp(row->cells[1], "available") == 0)
+            return why(ret_why, "the module %s is not loaded", modules[i]);
+    }
+    return false;
+}
+
+static bool sysctl_differs(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    static const char *const wanted[] = {"net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables",
+                                         "net.bridge.bridge-nf-call-ip6tables"};
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        const struct fact_row *row = fact_find(view->facts, LIST_SYSCTLS, wanted[i]);
+        if (row && strcmp(row->cells[1], "1") != 0)
+            return why(ret_why, "%s is %s", wanted[i], row->cells[1]);
+    }
+    return false;
+}
+
+static bool kubelet_disabled(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    const struct fact_row *row = fact_find(view->facts, LIST_UNITS, "kubelet");
+    return row && strcmp(row->cells[3], "enabled") != 0 && why(ret_why, "kubelet is %s", row->cells[3]);
+}
+
+static bool host_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    if (view->facts->lists[LIST_SWAPS].count > 0)
+        return why(ret_why, "swap is on: %s", view->facts->lists[LIST_SWAPS].rows[0].cells[0]);
+    return module_missing(view, ret_why) || sysctl_differs(view, ret_why) ||
+           unit_idle(view, step_runtime(step_cluster(view)), ret_why) || kubelet_disabled(view, ret_why);
+}
+
+/* "ensign 0.1.0" */
+static bool ensign_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    const struct fact_row *row = fact_find(view->facts, LIST_VERSIONS, "ensign");
+    if (!row)
+        return why(ret_why, "there is no ensign");
+    return step_cluster(view)->bootstrap.ensign_packages.source == PACKAGE_FILE &&
+           !strstr(row->cells[1], ENSIGN_VERSION) &&
+           why(ret_why, "there is %.60s, and here is " ENSIGN_VERSION, row->cells[1]);
+}
+
+/* ---- certificates ---- */
+
+static bool absent(const struct step_view *view, const char *path, char ret_why[STEP_WHY_SIZE])
+{
+    return path && !is_file(view, path) && why(ret_why, "there is no %.160s", path);
+}
+
+static bool initialised(const struct step_view *view)
+{
+    return is_file(view, APISERVER_MANIFEST) && is_file(view, KUBELET_CONFIG);
+}
+
+/* The one that kubeadm init needs, and nobody later. */
+static bool is_super_admin(const struct catalogue_item *item)
+{
+    return strcmp(item->name, "super-admin") == 0;
+}
+
+static bool enrol_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    for (size_t i = 0; i < view->catalogue->count; i++) {
+        const struct catalogue_item *item = &view->catalogue->items[i];
+        if (item->node != view->node || (is_super_admin(item) && initialised(view)))
+            continue;
+        if (absent(view, item->path, ret_why) || absent(view, item->key_path, ret_why) ||
+            absent(view, item->certificate_path, ret_why))
+            return true;
+    }
+    return false;
+}
+
+/* ---- etcd and the load balancer ---- */
+
+static bool etcd_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return unit_idle(view, "etcd", ret_why);
+}
+
+static bool haproxy_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return unit_idle(view, "haproxy", ret_why);
+}
+
+static bool nginx_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return unit_idle(view, "nginx", ret_why) || unit_idle(view, "keepalived", ret_why);
+}
+
+/* ---- control planes and workers ---- */
+
+static bool control_plane_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return !initialised(view) &&
+           why(ret_why, "there is no %s", is_file(view, APISERVER_MANIFEST) ? KUBELET_CONFIG : APISERVER_MANIFEST);
+}
+
+static bool worker_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return absent(view, KUBELET_CONFIG, ret_why);
+}
+
+static bool bridge_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return unit_idle(view, "ensign-pod-routes", ret_why);
+}
+
+static bool agent_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return unit_idle(view, "ensign-agent", ret_why);
+}
+
+static bool tidy_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
+{
+    return is_file(view, SUPER_ADMIN_CONF) && why(ret_why, SUPER_ADMIN_CONF " is there, which gets past RBAC");
+}
+
+/* ---- the table ---- */
+
+#define FILES_OF(purpose) (1u << (purpose))
+
+const struct step_kind step_kinds[] = {
+    {STAGE_PREPARE, "packages", "install packages", .applies = is_any, .needed = packages_needed,
+     .more_files = repository_files, .deadline_seconds = 1800},
+    {STAGE_PREPARE, "host", "prepare kernel and container runtime", .applies = has_kubelet, .needed = host_needed,
+     .purposes = FILES_OF(RENDER_HOST), .deadline_seconds = 120},
+    {STAGE_ENSIGN, "ensign", "install ensign", .applies = is_any, .needed = ensign_needed, .once = true,
+     .more_files = ensign_files, .deadline_seconds = 600},
+    {STAGE_ENROL, "enrol", "get certificates", .applies = is_any, .needed = enrol_needed, .deadline_seconds = 300},
+    {STAGE_ETCD, "etcd", "start etcd", .applies = has_external_etcd, .needed = etcd_needed,
+     .purposes = FILES_OF(RENDER_ETCD), .deadline_seconds = 150},
+    {STAGE_ETCD, "etcd", "etcd is healthy", .gate = true, .applies = has_external_etcd, .deadline_seconds = 120},
+    {STAGE_LOAD_BALANCER, "haproxy", "start HAProxy", .applies = has_haproxy, .needed = haproxy_needed,
+     .purposes = FILES_OF(RENDER_LOAD_BALANCER), .deadline_seconds = 120},
+    {STAGE_LOAD_BALANCER, "nginx", "start nginx and keepalived", .applies = has_nginx, .needed = nginx_needed,
+     .purposes = FILES_OF(RENDER_LOAD_BALANCER), .deadline_seconds = 120},
+    {STAGE_LOAD_BALANCER, "balancer", "the load balancer listens", .gate = true, .applies = has_balancer,
+     .deadline_seconds = 60},
+    {STAGE_INIT, "init", "kubeadm init", .applies = is_first_control_plane, .needed = control_plane_needed,
+     .once = true, .purposes = FILES_OF(RENDER_KUBEADM), .deadline_seconds = 900},
+    {STAGE_INIT, "control_plane", "the first control plane is healthy", .gate = true, .applies = is_first_control_plane,
+     .deadline_seconds = 900},
+    {STAGE_CONTROL_PLANES, "control_plane", "kubeadm join as a control plane", .serial = true,
+     .applies = is_further_control_plane, .needed = control_plane_needed, .once = true,
+     .purposes = FILES_OF(RENDER_KUBEADM), .deadline_seconds = 900},
+    {STAGE_CONTROL_PLANES, "control_plane", "the control planes are healthy", .gate = true,
+     .applies = is_further_control_plane, .deadline_seconds = 900},
+    {STAGE_NETWORK, "bridge", "connect pods by a bridge and routes", .applies = has_bridge, .needed = bridge_needed,
+     .purposes = FILES_OF(RENDER_CNI), .deadline_seconds = 60},
+    {STAGE_NETWORK, "manifest", "apply the manifest of the CNI", .applies = applies_cni_manifest,
+     .more_files = cni_manifest_files, .deadline_seconds = 120},
+    {STAGE_NETWORK, "command", "run the command of the CNI", .applies = applies_cni_command,
+     .more_files = cni_command_files, .deadline_seconds = 900},
+    {STAGE_WORKERS, "worker", "kubeadm join", .applies = is_only_worker, .needed = worker_needed, .once = true,
+     .purposes = FILES_OF(RENDER_KUBEADM), .deadline_seconds = 600},
+    {STAGE_WORKERS, "kubelet", "the kubelet is healthy", .gate = true, .applies = is_only_worker,
+     .deadline_seconds = 120},
+    {STAGE_WORKERS, "labels", "label nodes", .applies = applies_labels, .more_files = label_files,
+     .deadline_seconds = 120},
+    {STAGE_WORKERS, "nodes", "all nodes are Ready", .gate = true, .applies = is_first_with_network,
+     .deadline_seconds = 240},
+    {STAGE_AGENTS, "agent", "start the agent", .applies = is_any, .needed = agent_needed, .deadline_seconds = 60},
+    {STAGE_AGENTS, "tidy", "remove super-admin.conf", .applies = is_first_control_plane, .needed = tidy_needed,
+     .deadline_seconds = 60},
+    {0},
+};
+
+const struct step_kind step_share = {STAGE_ENROL, "share", "hand on what control planes share", .applies = is_any,
+                                     .deadline_seconds = 120};
+const struct step_kind step_reset = {STAGE_PREPARE, "reset", "take the host back", .applies = is_any,
+                                     .deadline_seconds = 600};
+
+/* ---- whether ---- */
+
+static enum err file_differs(const struct step_view *view, const struct step_file *file, bool *ret_differs,
+                             char ret_why[STEP_WHY_SIZE], struct fault *f)
+{
+    const struct fact_row *row = fact_find(view->facts, LIST_FILES, file->path);
+    char digest[SHA256_TEXT_SIZE], mode[8];
+    *ret_differs = true;
+    if (!row || strcmp(row->cells[1], "absent") == 0) {
+        why(ret_why, "there is no %.160s", file->path);
+        return OK;
+    }
+    TRY(step_digest(bytes_span(&file->content), digest, f));
+    snprintf(mode, sizeof mode, "%o", file->mode);
+    if (strcmp(row->cells[1], "file") != 0)
+        why(ret_why, "%.150s is a %s", file->path, row->cells[1]);
+    else if (strcmp(row->cells[FACT_CELLS_MAX], digest) != 0)
+        why(ret_why, "%.150s differs", file->path);
+    else if (strcmp(row->cells[2], mode) != 0 || strcmp(row->cells[3], "root") != 0)
+        why(ret_why, "%.120s has mode %s and owner %.20s", file->path, row->cells[2], row->cells[3]);
+    else
+        *ret_differs = false;
+    return OK;
+}
+
+static enum err files_differ(const struct step_view *view, const struct step_kind *kind, bool *ret_differ,
+                             char ret_why[STEP_WHY_SIZE], struct fault *f)
+{
+    AUTO(step_files) files = {0};
+    *ret_differ = false;
+    TRY(step_files_make(view, kind, &files, f));
+    for (size_t i = 0; i < files.count && !*ret_differ; i++)
+        TRY(file_differs(view, &files.rows[i], ret_differ, ret_why, f));
+    return OK;
+}
+
+static bool interrupted(const struct step_view *view, const struct step_kind *kind)
+{
+    return fact_find(view->facts, LIST_BEGUN, kind->name) != NULL;
+}
+
+enum err step_needed(const struct step_view *view, const struct step_kind *kind, bool *ret_needed,
+                     char ret_why[STEP_WHY_SIZE], struct fault *f)
+{
+    ret_why[0] = '\0';
+    *ret_needed = false;
+    if (kind->gate || !kind->applies(step_cluster(view), view->node))
+        return OK;
+    *ret_needed = (interrupted(view, kind) && why(ret_why, "it was interrupted")) ||
+                  (kind->needed && kind->needed(view, ret_why));
+    return *ret_needed || kind->once ? OK : files_differ(view, kind, ret_needed, ret_why, f);
+}

@@ -1,0 +1,319 @@
+# What is done on a host. A step is a function; before it come `begin`, the files that belong to it and variables, after
+# it `end`. Each step can be run again, whatever became of an earlier run: a mark that lies there from `begin` to `end`
+# tells that one was interrupted. Waits have deadlines; who fails says what was expected and what the host itself logged.
+set -eu
+LC_ALL=C
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+unset KUBECONFIG || true
+umask 022
+marks=/var/lib/ensign-apply
+changes=
+admin=/etc/kubernetes/admin.conf
+manifests=/etc/kubernetes/manifests
+
+have() { command -v "$1" >/dev/null 2>&1; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+now() { cut -d. -f1 /proc/uptime; }
+
+# UNIT: its last words
+last_words() {
+    echo "the last lines of the unit $1:" >&2
+    journalctl -u "$1" -n 12 --no-pager -o cat 2>/dev/null >&2 || true
+}
+
+# SECONDS COMMAND…: runs it again and again until it ends with 0
+await() {
+    await_end=$(($(now) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ -z "$hurry" ] && [ "$(now)" -lt "$await_end" ] || return 1
+        sleep 0.25
+    done
+}
+
+# NAME: one step at a time on a host; what an interrupted `apply` left running here is waited for
+begin() {
+    exec 9>/run/ensign-apply.lock
+    flock -w 300 9 || fail "another \`ensign cluster apply\` has been at work on this host for 5 minutes"
+    install -d -m 0700 "$marks"
+    mark=$marks/$1.begun
+    resumed=
+    [ ! -e "$mark" ] || resumed=yes
+    : > "$mark"
+    sync "$marks"
+}
+
+end() {
+    sync
+    rm -f "$mark"
+    sync "$marks"
+}
+
+# PATH MODE: what comes in base64 on standard input
+put() {
+    put_folder=$(dirname "$1")
+    put_new=$put_folder/.ensign-new
+    mkdir -p "$put_folder"
+    rm -f "$put_new"
+    (umask 077; base64 -d > "$put_new")
+    chmod "$2" "$put_new"
+    if [ ! -L "$1" ] && cmp -s "$put_new" "$1" && [ "$(stat -c %a:%u:%g "$1")" = "$(stat -c %a:%u:%g "$put_new")" ]; then
+        rm -f "$put_new"
+        return 0
+    fi
+    sync "$put_new"
+    mv -f "$put_new" "$1"
+    sync "$put_folder"
+    changes="$changes $1"
+    echo "wrote $1"
+}
+
+# PATH…: whether one of them was written, perhaps by a run that got no further
+changed() {
+    [ -z "$resumed" ] || return 0
+    for path; do
+        case "$changes " in *" $path "*) return 0 ;; esac
+    done
+    return 1
+}
+
+# UNIT PATH…: runs from now on and after each boot, with these files as they are now
+serve() {
+    serve_unit=$1
+    shift
+    systemctl enable -q "$serve_unit"
+    if changed "$@"; then systemctl restart "$serve_unit"; else systemctl start "$serve_unit"; fi ||
+        { last_words "$serve_unit"; fail "$serve_unit does not start"; }
+}
+
+# ---- preparation ----
+
+# Packages start their services as soon as they are there; these are to wait for their configuration.
+installing() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=120 "$@" ||
+        fail "apt-get $1 failed: see its lines above, and the package sources of this host"
+}
+
+step_packages() {
+    masked=
+    for unit in etcd haproxy nginx keepalived; do
+        systemctl cat "$unit.service" >/dev/null 2>&1 || masked="$masked $unit.service"
+    done
+    [ -z "$masked" ] || systemctl mask -q --runtime $masked
+    installing update
+    installing install --no-install-recommends --allow-change-held-packages $packages
+    [ -z "$masked" ] || systemctl unmask -q --runtime $masked
+    systemctl daemon-reload
+    [ -z "$held" ] || apt-mark hold $held >/dev/null
+    for program in $programs; do
+        have "$program" || fail "there is no $program, and the cluster file has it come from nowhere (bootstrap.packages)"
+    done
+}
+
+no_swap() {
+    [ -z "$(tail -n +2 /proc/swaps)" ] || swapoff -a || fail "swapoff failed: is there too little memory for what is in swap?"
+    [ ! -f /etc/fstab ] || sed -i.before-ensign -E '/^[^#]\S*\s+\S+\s+swap\s/ s/^/# ensign: no swap for the kubelet: /' /etc/fstab
+    for unit in $(systemctl list-unit-files --no-legend --type=swap 2>/dev/null | cut -d' ' -f1); do
+        systemctl mask -q "$unit"
+    done
+}
+
+step_host() {
+    no_swap
+    for module in $modules; do
+        modprobe "$module" 2>/dev/null || [ -d "/sys/module/$module" ] || echo "the kernel has no module $module" >&2
+    done
+    sysctl -q -p /etc/sysctl.d/90-ensign.conf || fail "the kernel did not take /etc/sysctl.d/90-ensign.conf"
+    systemctl daemon-reload
+    serve "$runtime" "$runtime_config"
+    [ -S "$runtime_socket" ] || await 20 test -S "$runtime_socket" || {
+        last_words "$runtime"
+        fail "expected $runtime to listen on $runtime_socket within 20 s"
+    }
+    systemctl enable -q kubelet
+}
+
+step_ensign() {
+    [ -f "$ensign_package" ] || fail "there is no ensign here: install it, or name its .deb in the cluster file (bootstrap.packages.ensign)"
+    installing install --no-install-recommends --allow-downgrades "$ensign_package"
+}
+
+# ---- certificates ----
+
+# The token comes on standard input of the function.
+step_enrol() {
+    status=0
+    ensign enroll --server "$server" --token-file - --timeout "$patience" || status=$?
+    [ $status = 0 ] || [ $status = 7 ] || exit $status
+    end
+    exit $status
+}
+
+step_share() {
+    ensign shared-key sync --timeout "$patience" || exit $?
+}
+
+# ---- etcd and the load balancer ----
+
+etcd_healthy() { curl -fsS --max-time 3 http://127.0.0.1:2381/health | grep -q '"health":"true"'; }
+
+# The unit counts as started when there is a quorum, which needs the others.
+step_etcd() {
+    install -d -o etcd -g etcd -m 0700 "$etcd_data_dir"
+    systemctl daemon-reload
+    systemctl enable -q etcd
+    if systemctl is-active -q etcd && changed $etcd_files; then
+        systemctl restart etcd || true
+        gate_etcd
+    else
+        systemctl reset-failed etcd 2>/dev/null || true
+        systemctl start --no-block etcd
+    fi
+}
+
+gate_etcd() {
+    await 90 etcd_healthy && return 0
+    last_words etcd
+    fail "expected etcd to be healthy within 90 s: http://127.0.0.1:2381/health says: $(curl -sS --max-time 3 http://127.0.0.1:2381/health 2>&1)"
+}
+
+listens() { ss -Hltn "sport = :$1" | grep -q .; }
+
+step_haproxy() {
+    haproxy -c -q -f /etc/haproxy/haproxy.cfg || fail "haproxy does not take its configuration"
+    systemctl enable -q haproxy
+    if changed /etc/haproxy/haproxy.cfg; then systemctl reload-or-restart haproxy; else systemctl start haproxy; fi ||
+        { last_words haproxy; fail "haproxy does not start"; }
+}
+
+step_nginx() {
+    nginx -t -q || fail "nginx does not take its configuration"
+    serve nginx /etc/nginx/nginx.conf
+    serve keepalived /etc/keepalived/keepalived.conf
+}
+
+gate_balancer() {
+    await 20 listens "$endpoint_port" && return 0
+    last_words haproxy
+    last_words nginx
+    fail "expected something to listen on port $endpoint_port within 20 s"
+}
+
+# ---- control planes and workers ----
+
+ok() { [ "$(curl -ksS --max-time 3 "$1")" = ok ]; }
+
+# NAME URL SECONDS
+healthy() {
+    await "$3" ok "$2" && return 0
+    last_words kubelet
+    fail "expected $1 to be healthy within $3 s: $2 says: $(curl -ksS --max-time 3 "$2" 2>&1 | head -c 300)"
+}
+
+gate_kubelet() {
+    healthy "the kubelet" http://127.0.0.1:10248/healthz 60
+}
+
+gate_control_plane() {
+    gate_kubelet
+    healthy "the API server" "https://$host_text:6443/livez" "$control_plane_timeout"
+    healthy "the controller manager" https://127.0.0.1:10257/healthz "$control_plane_timeout"
+    healthy "the scheduler" https://127.0.0.1:10259/healthz "$control_plane_timeout"
+}
+
+# kubeadm would find what its own interrupted run has made; all else was checked by the first run.
+kubeadm_run() {
+    kubeadm_status=0
+    kubeadm "$@" --config /etc/kubernetes/kubeadm.yaml ${resumed:+--ignore-preflight-errors=all} 2>&1 || kubeadm_status=$?
+    [ $kubeadm_status = 0 ] || {
+        last_words kubelet
+        fail "kubeadm $1 failed: see its lines above"
+    }
+}
+
+initialised() { [ -f $manifests/kube-apiserver.yaml ] && [ -f /var/lib/kubelet/config.yaml ]; }
+
+# Nobody joins by a token here, so that none is left behind.
+step_init() {
+    [ -n "$resumed" ] || ! initialised || return 0
+    kubeadm_run init ${skip_phases:+--skip-phases="$skip_phases"}
+    kubectl --kubeconfig $admin -n kube-system delete secret --field-selector type=bootstrap.kubernetes.io/token
+    gate_control_plane
+}
+
+step_control_plane() {
+    [ -n "$resumed" ] || ! initialised || return 0
+    kubeadm_run join
+    gate_control_plane
+}
+
+step_worker() {
+    [ -n "$resumed" ] || [ ! -f /var/lib/kubelet/config.yaml ] || return 0
+    kubeadm_run join
+    gate_kubelet
+}
+
+# ---- what makes nodes ready ----
+
+step_bridge() {
+    systemctl daemon-reload
+    serve ensign-pod-routes /etc/systemd/system/ensign-pod-routes.service
+}
+
+step_manifest() {
+    kubectl --kubeconfig $admin apply -f "$manifest" || fail "the API server did not take the manifest of the CNI"
+}
+
+# A word a line.
+step_command() {
+    while IFS= read -r word; do set -- "$@" "$word"; done < "$command"
+    KUBECONFIG=$admin "$@" 2>&1 || fail "the command of the CNI failed: see its lines above"
+}
+
+# Lines of NODE KEY=VALUE…
+step_labels() {
+    while read -r node words; do
+        kubectl --kubeconfig $admin label --overwrite node "$node" $words || fail "$node did not get its labels: $words"
+    done < "$labels"
+}
+
+nodes_ready() {
+    for node in $nodes; do
+        kubectl --kubeconfig $admin get node "$node" \
+            -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' | grep -qx True || return 1
+    done
+}
+
+gate_nodes() {
+    await 180 nodes_ready && return 0
+    kubectl --kubeconfig $admin get nodes -o wide >&2 || true
+    kubectl --kubeconfig $admin get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{": "}{.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}' >&2 || true
+    fail "expected all nodes to be Ready within 3 minutes"
+}
+
+# ---- at the end ----
+
+step_agent() {
+    systemctl daemon-reload
+    systemctl enable -q --now ensign-agent || { last_words ensign-agent; fail "ensign-agent does not start"; }
+}
+
+# It would get past everything that RBAC says; the service issues another one to who may have it.
+step_tidy() {
+    rm -f /etc/kubernetes/super-admin.conf
+}
+
+# ---- taking a host back ----
+
+step_reset() {
+    systemctl disable -q --now ensign-agent ensign-agent.timer 2>/dev/null || true
+    ! have kubeadm || [ ! -e /var/lib/kubelet/config.yaml ] && [ ! -e $manifests/kube-apiserver.yaml ] ||
+        kubeadm reset -f --cri-socket "$runtime_socket" 2>&1 || echo "kubeadm reset did not end well" >&2
+    for unit in etcd haproxy nginx keepalived ensign-pod-routes; do
+        case " $units " in *" $unit "*) systemctl disable -q --now "$unit" 2>/dev/null || true ;; esac
+    done
+    for path in $removed; do rm -rf "$path"; done
+    ! ip link show cni0 >/dev/null 2>&1 || ip link delete cni0
+    systemctl daemon-reload
+}

@@ -1,0 +1,22 @@
+/* fitness.h: whether hosts are fit for their cluster, as `ensign cluster check` and what comes after it tell it. */
+#ifndef ENSIGN_CLIENT_FITNESS_H
+#define ENSIGN_CLIENT_FITNESS_H
+
+#include "client/bootstrap/hosts.h"
+#include "client/session.h"
+
+struct hosts_options hosts_options_read(const struct arguments *arguments);
+
+/* session  which CAs are the cluster's own; NULL: nobody is asked */
+MUST_USE enum err fitness_check(struct session *session, const struct hosts *hosts, struct findings *ret_findings,
+                                struct fault *f);
+
+/* On standard output: what was found, and, for programs, what each host said.
+ *   ret_errors  of findings and of hosts that did not answer */
+MUST_USE enum err fitness_print(const struct hosts *hosts, const struct findings *findings, enum output_format format,
+                                size_t *ret_errors, struct fault *f);
+
+/* OK when there are none. */
+MUST_USE enum err fitness_refused(const struct hosts *hosts, size_t errors, struct fault *f);
+
+#endif
