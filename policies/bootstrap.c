@@ -81,6 +81,8 @@ static void packages_read(const struct node *section, const char *name, enum pac
     text_read(&group, "version", text_package_version, &packages->version);
     if (packages->source == PACKAGE_REPOSITORY && !packages->key_file)
         node_error(&group, "packages of a repository need a keyFile: the key that signs them");
+    if (packages->source == PACKAGE_REPOSITORY && strstr(packages->repository, "signed-by"))
+        node_error(&group, "leave signed-by out: the keyFile is put on the hosts, and the line then names it");
     if (packages->source != PACKAGE_REPOSITORY && packages->key_file)
         node_error(&key_file, "only the packages of a repository (source: \"deb …\") have a keyFile");
 }

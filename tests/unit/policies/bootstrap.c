@@ -36,6 +36,7 @@ static void everything_has_a_default(void **state)
     assert_int_equal(bootstrap->ssh_port, 22);
     assert_null(bootstrap->host_keys);
     assert_int_equal(bootstrap->kubernetes_packages.source, PACKAGE_PRESENT);
+    assert_int_equal(bootstrap->ensign_packages.source, PACKAGE_PRESENT);
     assert_int_equal(bootstrap->runtime_packages.source, PACKAGE_DISTRIBUTION);
     assert_int_equal(bootstrap->runtime, RUNTIME_CONTAINERD);
     assert_int_equal(bootstrap->cgroup_driver, CGROUP_SYSTEMD);
@@ -61,10 +62,11 @@ static const char text_choices[] =
     "bootstrap:\n"
     "  ssh: {user: ops, port: 2222, hostKeys: {helm: \"" HOST_KEY "\"}}\n"
     "  packages:\n"
-    "    kubernetes: {source: \"deb [signed-by=/etc/apt/keyrings/k.asc] https://example.com/deb/ /\", keyFile: "
+    "    kubernetes: {source: \"deb [arch=amd64] https://example.com/deb/ /\", keyFile: "
     "/k.asc,\n"
     "                 version: 1.31.4-1.1}\n"
     "    containerRuntime: {source: present}\n"
+    "    ensign: {source: /srv/ensign_0.1.0_amd64.deb}\n"
     "  containerRuntime: {name: cri-o, cgroupDriver: cgroupfs, sandboxImage: \"example.com:5000/pause:3.9\"}\n"
     "  loadBalancer: {kind: nginx-keepalived, interface: eth0.7}\n"
     "  etcd: {dataDir: /srv/etcd, environment: {ETCD_QUOTA_BACKEND_BYTES: \"1000000\"}}\n"
@@ -93,6 +95,8 @@ static void choices_are_read(void **state)
     assert_string_equal(json_string_value(json_object_get(bootstrap->host_keys, "helm")), HOST_KEY);
     assert_int_equal(bootstrap->kubernetes_packages.source, PACKAGE_REPOSITORY);
     assert_string_equal(bootstrap->kubernetes_packages.key_file, "/k.asc");
+    assert_int_equal(bootstrap->ensign_packages.source, PACKAGE_FILE);
+    assert_string_equal(bootstrap->ensign_packages.file, "/srv/ensign_0.1.0_amd64.deb");
     assert_string_equal(bootstrap->kubernetes_packages.version, "1.31.4-1.1");
     assert_int_equal(bootstrap->runtime_packages.source, PACKAGE_PRESENT);
     assert_string_equal(bootstrap->runtime_socket, "unix:///var/run/crio/crio.sock");
@@ -161,6 +165,11 @@ static const struct wrong {
     {"{packages: {kubernetes: {source: \"deb http://example.com /\"}}}", "need a keyFile"},
     {"{packages: {kubernetes: {source: \"deb http://example.com /\\ndeb x\", keyFile: /k}}}", "is not present"},
     {"{packages: {kubernetes: {keyFile: /k}}}", "have a keyFile"},
+    {"{packages: {kubernetes: {source: \"deb [signed-by=/k] http://example.com /\", keyFile: /k}}}", "signed-by"},
+    {"{packages: {ensign: {source: distribution}}}", "is not present or"},
+    {"{packages: {ensign: {source: ensign.deb}}}", "is not present or"},
+    {"{packages: {ensign: {source: /srv/ensign.tar}}}", "is not present or"},
+    {"{packages: {ensign: {version: 1}}}", "version"},
     {"{packages: {kubernetes: {version: \"1.31; reboot\"}}}", "no version of a Debian package"},
     {"{packages: {etcd: {}}}", "unknown key"},
     {"{containerRuntime: {name: docker}}", "containerd"},
