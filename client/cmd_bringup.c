@@ -6,6 +6,7 @@
 #include "client/commands.h"
 #include "client/fitness.h"
 #include "client/text.h"
+#include "client/user.h"
 
 static const struct column plan_columns[] = {
     {"STAGE", "stage", false}, {"NODE", "node", false}, {"STEP", "step", false}, {"WHY", "why", false}};
@@ -123,6 +124,20 @@ enum err cluster_plan(const struct arguments *arguments, struct fault *f)
 
 /* ---- apply ---- */
 
+/* For whoever works with the cluster from here: its administrator, whom only an admin gets, or a user of groups. */
+static enum err kubeconfig_get(struct begin *begin, const struct arguments *arguments, struct fault *f)
+{
+    const char *user = arguments->values[OPTION_USER];
+    const struct user_wish wish = {.cluster = begin->cluster.name,
+                                   .profile = arguments->groups_count > 0 ? "user" : "cluster-admin",
+                                   .name = user ? user : "kubernetes-admin",
+                                   .groups = arguments->groups,
+                                   .groups_count = arguments->groups_count,
+                                   .lifetime_seconds = option_seconds(arguments, OPTION_LIFETIME, 0),
+                                   .path = arguments->values[OPTION_KUBECONFIG]};
+    return wish.path ? user_kubeconfig(&begin->session, &wish, f) : OK;
+}
+
 enum err cluster_apply(const struct arguments *arguments, struct fault *f)
 {
     AUTO(begin) begin = {0};
@@ -137,7 +152,7 @@ enum err cluster_apply(const struct arguments *arguments, struct fault *f)
         message("nothing was to be done: the hosts are as the cluster file has them, and healthy");
     else
         message("the cluster %s is ready", begin.cluster.name);
-    return OK;
+    return kubeconfig_get(&begin, arguments, f);
 }
 
 /* ---- status ---- */

@@ -216,8 +216,10 @@ const struct command commands[] = {
      "  ensign cluster plan -f cluster.yaml\n"
      "  ensign cluster plan -f cluster.yaml --only etcd -o json\n",
      cluster_plan},
-    {"cluster apply", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY) | OPTION_BIT(DRY_RUN), OPTION_BIT(FILE),
-     "make a cluster of its hosts",
+    {"cluster apply", "", 0, 0,
+     HOSTS_OPTIONS | OPTION_BIT(ONLY) | OPTION_BIT(DRY_RUN) | OPTION_BIT(KUBECONFIG) | OPTION_BIT(USER) |
+         OPTION_BIT(GROUP) | OPTION_BIT(LIFETIME),
+     OPTION_BIT(FILE), "make a cluster of its hosts",
      "Checks the hosts, then does what is not done yet: packages, kernel and container runtime; ensign;\n"
      "certificates (by join tokens, which go over standard input); etcd; the load balancer; kubeadm init\n"
      "on the first control plane, kubeadm join on the others, one at a time; the network of pods; workers\n"
@@ -226,10 +228,12 @@ const struct command commands[] = {
      "run again it goes on where it was, also after it was killed. Where all is done it changes nothing.\n\n"
      "The service has the cluster already (`ensign cluster create`), and an operator's context is\n"
      "enough. Nobody joins by a bootstrap token. --only takes one of the stages prepare, ensign, enrol,\n"
-     "etcd, load-balancer, init, control-planes, network, workers, agents, or a host.\n\n"
+     "etcd, load-balancer, init, control-planes, network, workers, agents, or a host. --kubeconfig also\n"
+     "gets one for this machine: of a user (--user, --group), or, for an admin, of the cluster's own.\n\n"
      "  ensign cluster apply -f cluster.yaml\n"
      "  ensign cluster apply -f cluster.yaml --dry-run\n"
-     "  ensign cluster apply -f cluster.yaml --only workerone\n",
+     "  ensign cluster apply -f cluster.yaml --only workerone\n"
+     "  ensign cluster apply -f cluster.yaml --kubeconfig ~/.kube/config --user jane --group manager\n",
      cluster_apply},
     {"cluster status", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
      "show how the hosts of a cluster are",

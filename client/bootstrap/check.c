@@ -179,6 +179,28 @@ static void check_modules(const struct check *check)
     }
 }
 
+/* ---- programs ---- */
+
+/* "v1.20.2" or "Kubernetes v1.20.2"; 0: no such thing. */
+static unsigned long kubernetes_minor_of(const char *text)
+{
+    const char *version = strstr(text, "v1.");
+    return version ? strtoul(version + strlen("v1."), NULL, 10) : 0;
+}
+
+static void check_versions(const struct check *check)
+{
+    static const char *const programs[] = {"kubeadm", "kubelet"};
+    for (size_t i = 0; has_role(check, ROLE_CONTROL_PLANE | ROLE_WORKER) && i < ARRAY_SIZE(programs); i++) {
+        const struct fact_row *row = fact_find(&check->report->facts, LIST_VERSIONS, programs[i]);
+        char expected[32];
+        snprintf(expected, sizeof expected, "%s 1.%u", programs[i], check->cluster->kubernetes_minor);
+        if (row && kubernetes_minor_of(row->cells[1]) != check->cluster->kubernetes_minor)
+            add(check, FINDING_ERROR, "version", expected,
+                "correct kubernetesVersion, or remove what is there so that it is installed", "%s", row->cells[1]);
+    }
+}
+
 /* ---- names and addresses ---- */
 
 static bool name_fits(const struct node_entry *node, const char *hostname)
@@ -367,7 +389,7 @@ static void check_common(const struct check *check, const struct host_report *re
 static void check_host(const struct check *check)
 {
     static void (*const checks[])(const struct check *) = {
-        check_system, check_clock,     check_size,  check_disks,    check_swap,        check_modules,
+        check_system, check_clock,     check_size,  check_disks,    check_swap,        check_modules, check_versions,
         check_name,   check_addresses, check_ports, check_firewall, check_authorities, check_remains,
     };
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
