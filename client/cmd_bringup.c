@@ -1,20 +1,20 @@
 /* From hosts to a cluster: `ensign cluster plan`, `apply`, `status`, `reset`. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/bootstrap/bringup.h"
 #include "client/commands.h"
 #include "client/fitness.h"
+#include "client/inspection.h"
 #include "client/text.h"
 #include "client/user.h"
 
 static const struct column plan_columns[] = {
     {"STAGE", "stage", false}, {"NODE", "node", false}, {"STEP", "step", false}, {"WHY", "why", false}};
-static const struct column status_columns[] = {{"NODE", "node", false},
-                                               {"ROLES", "roles", false},
-                                               {"HEALTH", "health", false},
-                                               {"TO DO", "to_do", false},
-                                               {"WHY", "why", false}};
+static const struct column status_columns[] = {{"NODE", "node", false},     {"ROLES", "roles", false},
+                                               {"HEALTH", "health", false}, {"CERTIFICATES", "certificates", false},
+                                               {"TO DO", "to_do", false},   {"WHY", "why", false}};
 
 /* What all of them begin with. It must not move. */
 struct begin {
@@ -157,8 +157,34 @@ enum err cluster_apply(const struct arguments *arguments, struct fault *f)
 
 /* ---- status ---- */
 
-static json_t *status_item(const struct begin *begin, size_t host, const struct outcome *health)
+enum { CERTIFICATES_TEXT_SIZE = 128, EXPIRING_SECONDS = 30 * 86400 };
+
+/* "14 ok", or the first that is not, with what it is. */
+static void certificates_tell(const struct inspection *inspection, const char *node,
+                              char ret_text[CERTIFICATES_TEXT_SIZE])
 {
+    size_t fine = 0, i;
+    json_t *row;
+    json_array_foreach(inspection->certificates, i, row)
+    {
+        const char *holder = json_string_value(json_object_get(row, "node"));
+        const char *state = json_string_value(json_object_get(row, "state"));
+        if (!holder || !state || strcmp(holder, node) != 0)
+            continue;
+        if (strcmp(state, coverage_state_words[COVERAGE_OK]) != 0) {
+            snprintf(ret_text, CERTIFICATES_TEXT_SIZE, "%.80s: %.30s", json_string_value(json_object_get(row, "name")),
+                     state);
+            return;
+        }
+        fine++;
+    }
+    snprintf(ret_text, CERTIFICATES_TEXT_SIZE, "%zu ok", fine);
+}
+
+static json_t *status_item(const struct begin *begin, const struct inspection *inspection, size_t host,
+                           const struct outcome *health)
+{
+    char certificates[CERTIFICATES_TEXT_SIZE];
     const struct plan *plan = &begin->bringup.plan;
     const struct node_entry *node = &begin->cluster.nodes[host];
     const struct plan_row *first = NULL;
@@ -169,13 +195,14 @@ static json_t *status_item(const struct begin *begin, size_t host, const struct 
         first = first ? first : &plan->rows[i];
         count++;
     }
+    certificates_tell(inspection, node->name, certificates);
     json_auto_t *roles = json_array();
     for (size_t i = 0; node_role_words[i]; i++)
         if (node->roles & 1u << i)
             json_array_append_new(roles, json_string(node_role_words[i]));
-    return json_pack("{s:s, s:O, s:s, s:s, s:s, s:i}", "node", node->name, "roles", roles, "health",
-                     health->err == OK ? "ok" : health->fault.text, "to_do", first ? first->kind->title : "", "why",
-                     first ? first->why : "", "steps", (int)count);
+    return json_pack("{s:s, s:O, s:s, s:s, s:s, s:s, s:i}", "node", node->name, "roles", roles, "health",
+                     health->err == OK ? "ok" : health->fault.text, "certificates", certificates, "to_do",
+                     first ? first->kind->title : "", "why", first ? first->why : "", "steps", (int)count);
 }
 
 static enum err status_print(const struct begin *begin, const struct outcome *health, size_t *ret_troubles,
@@ -183,10 +210,14 @@ static enum err status_print(const struct begin *begin, const struct outcome *he
 {
     const struct output output = {begin->format, status_columns, ARRAY_SIZE(status_columns)};
     CLEANUP(json_cleanup) json_t *answer = json_pack("{s:[]}", "items");
+    AUTO(inspection) inspection = {0};
+    TRY(inspection_open(begin->session.api, EXPIRING_SECONDS, &inspection, f));
+    TRY(inspection_add(&inspection, begin->cluster.name, NULL, f));
     *ret_troubles = 0;
     for (size_t i = 0; i < begin->hosts.count; i++) {
         *ret_troubles += health[i].err != OK;
-        if (json_array_append_new(json_object_get(answer, "items"), status_item(begin, i, &health[i])) != 0)
+        if (json_array_append_new(json_object_get(answer, "items"), status_item(begin, &inspection, i, &health[i])) !=
+            0)
             return fault_no_memory(f);
     }
     TRY(output_list(&output, answer, f));

@@ -238,8 +238,9 @@ const struct command commands[] = {
     {"cluster status", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
      "show how the hosts of a cluster are",
      "Asks each host once for what the stages of `ensign cluster apply` wait for: HEALTH is ok, or what\n"
-     "was expected and what was seen. TO DO is the first step that `apply` would do there, and WHY. The\n"
-     "exit code is 1 when a host is not healthy.\n\n"
+     "was expected and what was seen. CERTIFICATES says how many are, as the service has them, or the\n"
+     "first that is not ok (`ensign cluster certificates` has all). TO DO is the first step that `apply`\n"
+     "would do there, and WHY. The exit code is 1 when a host is not healthy.\n\n"
      "  ensign cluster status -f cluster.yaml\n"
      "  ensign cluster status -f cluster.yaml -o json\n",
      cluster_status},
