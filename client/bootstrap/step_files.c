@@ -240,7 +240,7 @@ static size_t render_files_count(void)
 enum err step_paths(const struct catalogue *catalogue, const struct node_entry *node, const char ***ret_paths,
                     struct fault *f)
 {
-    size_t room = ARRAY_SIZE(always_asked) + render_files_count() + 3 * CATALOGUE_NODE_ITEMS_MAX + 1, count = 0;
+    size_t room = ARRAY_SIZE(always_asked) + render_files_count() + (size_t)3 * CATALOGUE_NODE_ITEMS_MAX + 1, count = 0;
     const char **paths = calloc(room, sizeof *paths);
     if (!paths)
         return fault_no_memory(f);
