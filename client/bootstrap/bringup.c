@@ -14,7 +14,7 @@
 enum {
     TOKEN_SECONDS = 900,
     STEP_OUTPUT_MAX = 4 << 20,
-    TAIL_LINES = 14,
+    TAIL_LINES = 15,
     EXIT_PENDING = 7, /* of ensign */
     SSH_PATIENCE_SECONDS = 15,
 };
@@ -108,6 +108,7 @@ static void tail_keep(const struct bytes *said, struct fault *f)
     }
 }
 
+/* What it said last is what was expected and seen. */
 static enum err step_judge(const struct work *work, const char *node, const struct process_result *result,
                            struct fault *f)
 {
@@ -115,8 +116,11 @@ static enum err step_judge(const struct work *work, const char *node, const stru
         return OK;
     tail_keep(&result->output, f);
     tail_keep(&result->error, f);
-    return fault_set(f, result->status == EXIT_PENDING ? CODE_PENDING : CODE_IO, "%s: %s: it ended with code %d", node,
-                     work->kind->title, result->status);
+    char last[sizeof f->reasons[0].text] = "";
+    if (f->reasons_count > 0 && f->reasons_omitted == 0)
+        snprintf(last, sizeof last, ": %s", f->reasons[--f->reasons_count].text);
+    return fault_set(f, result->status == EXIT_PENDING ? CODE_PENDING : CODE_IO, "%s: %s: it ended with code %d%s",
+                     node, work->kind->title, result->status, last);
 }
 
 static enum err step_run(void *context, size_t host, int log, struct fault *f)

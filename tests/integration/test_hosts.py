@@ -24,7 +24,9 @@ def runs_left():
     return [path for path in pathlib.Path('/tmp').glob('ensign-??????') if path.is_dir() and (path / 'config').exists()]
 
 
-class Hosts(unittest.TestCase):
+class Fleet(unittest.TestCase):
+    """Three hosts of a cluster."""
+
     def setUp(self):
         self.before = runs_left()
         self.hosts = lib.Hosts()
@@ -68,6 +70,8 @@ class Hosts(unittest.TestCase):
         path.write_text(text)
         return path
 
+
+class Hosts(Fleet):
     def test_fit(self):
         self.add_all(etcdone='ops', workerone='free')
         result, answer = self.check('--sudo-password-file', self.password_file(lib.PASSWORD + '\n'))
