@@ -59,13 +59,15 @@ enum err render_crictl(const struct render *render, struct bytes *ret_text, stru
     return bytes_give(&out, ret_text, f);
 }
 
-/* The unit of kubeadm's packages reads it. A host with several addresses would have the kubelet choose. */
+/* The unit of kubeadm's packages reads it. A host with several addresses would have the kubelet choose. Certificates
+ * are renewed by the agent, and kubeadm sets rotateCertificates in the kubelet's configuration whatever its own says:
+ * only the option is stronger. With rotation the kubelet would write a kubelet.conf of its own. */
 enum err render_kubelet(const struct render *render, struct bytes *ret_text, struct fault *f)
 {
     char address[ADDRESS_TEXT_SIZE];
     struct bytes out = {0};
     address_text(&render->node->names.addresses[0], address);
     render_banner(&out);
-    bytes_appendf(&out, "KUBELET_EXTRA_ARGS=\"--node-ip=%s\"\n", address);
+    bytes_appendf(&out, "KUBELET_EXTRA_ARGS=\"--node-ip=%s --rotate-certificates=false\"\n", address);
     return bytes_give(&out, ret_text, f);
 }
