@@ -11,11 +11,12 @@
 #include <string.h>
 
 #include "ca/renewal.h"
+#include "ca/revocation.h"
 #include "ca/shared_key.h"
 #include "policies/catalogue.h"
 
-/* A token's row changes when the same node fetches another profile meanwhile, a lineage when it is renewed, and
- * inventories change: read them again, this often at most. */
+/* A token's row changes when the same node fetches another profile meanwhile, a lineage when it is renewed, inventories
+ * change, and keys become known to others: read them again, this often at most. */
 enum { ATTEMPTS_MAX = 50 };
 
 static const char *request_node(const struct issue_request *request)
@@ -123,10 +124,26 @@ static enum err request_decide(struct ca *ca, const struct issue_request *reques
     TRY(subject_find(ca, request, &profile, &result->authority, &result->cluster, &subject, f));
     subject.key_owner = key_owner;
     TRY(shared_find(ca, profile, csr, &claim, result, &subject, f));
+    TRY(revocation_key_judge(ca, csr->public_key.spki_sha256, f));
     if (request->caller.kind == REQUESTER_NODE && !result->sharing) /* its reasons beside those of the decision */
         TRY(successor_judge(ca, request, csr, result->now.now, &renewal, f));
     return decide(profile, &request->caller, &subject, csr, result->now.now, &result->decision, f);
 }
+
+/* ---- what was issued before ---- */
+
+/* It is the answer, unless it was revoked since then. */
+static enum err stored_get(struct ca *ca, const uint8_t serial[SERIAL_SIZE], const char *remedy,
+                           struct issue_result *result, struct fault *f)
+{
+    result->stored_before = true;
+    TRY(certificate_get(ca, serial, &result->record, f));
+    if (!result->record.revoked_at)
+        return OK;
+    return fault_set(f, CODE_POLICY_DENIED, "the certificate that was issued for this key was revoked: %s", remedy);
+}
+
+static const char new_token[] = "have a new token made with `ensign token create`";
 
 /* ---- tokens ---- */
 
@@ -144,8 +161,7 @@ static enum err token_use_find(struct ca *ca, const struct token_record *token, 
                              "this token already got \"%s\" for another public key; if that key is lost, have a new "
                              "token made with `ensign token create`",
                              profile);
-        result->stored_before = true;
-        return certificate_get(ca, token->uses[i].serial, &result->record, f);
+        return stored_get(ca, token->uses[i].serial, new_token, result, f);
     }
     return fault_set(f, CODE_NOT_FOUND, "not issued yet");
 }
@@ -180,8 +196,7 @@ static enum err shared_use_find(struct ca *ca, const struct request *csr, struct
     TRY(shared_claim_get(ca, result->cluster, result->decision.profile->name, &claim, f));
     if (!claim.certified || memcmp(claim.spki_sha256, csr->public_key.spki_sha256, SHA256_SIZE) != 0)
         return fault_set(f, CODE_NOT_FOUND, "not issued yet");
-    result->stored_before = true;
-    return certificate_get(ca, claim.serial, &result->record, f);
+    return stored_get(ca, claim.serial, "an admin has it made anew with `ensign shared-key reset`", result, f);
 }
 
 /* ---- record, draft, event ---- */
@@ -245,6 +260,7 @@ static enum err change_prepare(struct ca *ca, const struct issue_request *reques
     AUTO(bytes) key = {0};
     key_certificate(record->serial, &key);
     change_expect(change, &key, 0);
+    revocation_key_expect(record->spki_sha256, change);
     if (result->cluster)
         cluster_expect(result->cluster, change);
     change->authority = result->authority;
@@ -285,10 +301,8 @@ static enum err issue_to_node(struct ca *ca, const struct issue_request *request
     struct renewal renewal;
     TRY(successor_judge(ca, request, csr, result->now.now, &renewal, f));
     TRY(fault_if_reasons(f, CODE_POLICY_DENIED, "this certificate is not renewed"));
-    if (renewal.again) {
-        result->stored_before = true;
-        return certificate_get(ca, renewal.lineage.current, &result->record, f);
-    }
+    if (renewal.again)
+        return stored_get(ca, renewal.lineage.current, new_token, result, f);
     TRY(change_prepare(ca, request, csr, result, &change, f));
     lineage_advance(&renewal.lineage, result->record.serial);
     lineage_put(&renewal.lineage, renewal.revision, &change);

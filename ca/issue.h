@@ -25,16 +25,17 @@ struct issue_result {
     struct moment now; /* of the decision and the record */
     struct decision decision;
     struct certificate_record record; /* empty when dry_run */
-    bool stored_before; /* the same token, profile and public key, or the same renewal: the answer given then */
+    bool stored_before; /* the same token, profile and public key, or the same renewal: the answer given then, which is
+                           not revoked */
     const struct authority *authority;
     const struct cluster *cluster; /* that it was decided by: a reference; NULL for the service's own */
     bool sharing;                  /* the control planes of that one share this certificate */
 };
 
 /* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,
- * profile or node; CODE_KEY_CONFLICT when the token got this profile for another key; of a renewal, the reasons of
- * ca/renewal.h beside those of decide(). Denials are in the audit log when
- * it returns; CODE_RATE_LIMITED instead of a denial that ca->denial_admit does not admit to it. */
+ * profile or node; CODE_POLICY_DENIED for what was issued before when it was revoked; CODE_KEY_CONFLICT when the token
+ * got this profile for another key; of a renewal, the reasons of ca/renewal.h beside those of decide(). Denials are in
+ * the audit log when it returns; CODE_RATE_LIMITED instead of a denial that ca->denial_admit does not admit to it. */
 MUST_USE enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result,
                         struct fault *f);
 void issue_result_cleanup(struct issue_result *result);

@@ -16,7 +16,7 @@
  *   i <day, u32> <SHA-256, 32 bytes>        answer_record, by the day it was given and caller and Idempotency-Key
  *   n, k …                                  keys that nodes share (ca/shared_key.h)
  *   g …                                     which certificate counts at a place (ca/lineage.h)
- *   q …                                     what was revoked (ca/revocation.h)
+ *   q, b …                                  what was revoked, and keys that others know (ca/revocation.h)
  *   p …                                     CRLs, which are published (ca/crl.h)
  *   d …                                     what nodes have installed (ca/deployed.h)
  *   r …                                     rotations and their marks (ca/rotation.h)

@@ -9,9 +9,9 @@
 
 enum {
     ATTEMPTS_MAX = 50, /* rows change meanwhile: read them again, this often at most */
-    BATCH_MAX = 12,    /* in one change: a record, a row and a lineage each, and the leaf */
+    BATCH_MAX = 9,     /* in one change: a record, a row, a key and a lineage each, and the leaf */
 };
-_Static_assert(3 * BATCH_MAX + 1 <= CHANGE_WRITES_MAX && 2 * BATCH_MAX <= CHANGE_EXPECTATIONS_MAX, "they fit");
+_Static_assert(4 * BATCH_MAX + 1 <= CHANGE_WRITES_MAX && 2 * BATCH_MAX <= CHANGE_EXPECTATIONS_MAX, "they fit");
 
 const char *revocation_cluster(const char *cluster, const char *authority)
 {
@@ -73,27 +73,54 @@ static void row_put(const struct certificate_record *record, uint8_t reason, str
     change_put(&batch->change, &key, &row);
 }
 
-/* Who holds the key of what counts at a place, or did until its successor is installed, gets nothing more there. */
+/* Who holds the key of what counts at a place, or did until its successor is installed. */
+static bool counts_at(const struct lineage_record *lineage, const struct certificate_record *record)
+{
+    bool current = memcmp(lineage->current, record->serial, SERIAL_SIZE) == 0;
+    return current || (memcmp(lineage->previous, record->serial, SERIAL_SIZE) == 0 && !lineage->installed_at);
+}
+
+/* The place of the whole cluster, where it counts there: then all control planes share it. Else the node's own.
+ * ERR_ABSENT: it is of no place, as a user's. */
+static enum err place_find(struct ca *ca, const struct certificate_record *record, struct lineage_record *ret_lineage,
+                           uint64_t *ret_revision, struct fault *f)
+{
+    const struct place shared = {record->cluster, "", record->profile},
+                       own = {record->cluster, record->node, record->profile};
+    TRY(lineage_row(ca, &shared, ret_lineage, ret_revision, f));
+    if (*ret_revision && counts_at(ret_lineage, record))
+        return OK;
+    if (!record->node[0])
+        return fault_set(f, CODE_NOT_FOUND, "of no place");
+    return lineage_get(ca, &own, ret_lineage, ret_revision, f);
+}
+
+/* Nothing more is renewed there. */
 static enum err place_block(struct ca *ca, const struct certificate_record *record, struct batch *batch,
                             struct fault *f)
 {
-    const struct place place = {record->cluster, record->node, record->profile};
     struct lineage_record lineage;
     uint64_t revision = 0;
-    /* Without a node it is what all control planes share, or of no place: then there is no row, and nothing stands in.
-     */
-    enum err err = record->node[0] ? lineage_get(ca, &place, &lineage, &revision, f)
-                                   : lineage_row(ca, &place, &lineage, &revision, f);
-    if (err == ERR_ABSENT || (err == OK && revision == 0 && !record->node[0])) {
+    enum err err = place_find(ca, record, &lineage, &revision, f);
+    if (err == ERR_ABSENT) {
         fault_clear(f);
         return OK;
     }
     TRY(err);
-    bool current = memcmp(lineage.current, record->serial, SERIAL_SIZE) == 0;
-    bool previous = memcmp(lineage.previous, record->serial, SERIAL_SIZE) == 0 && !lineage.installed_at;
-    if (current || previous)
+    if (counts_at(&lineage, record))
         lineage_block(&lineage, revision, batch->now, batch->reason, &batch->change);
     return OK;
+}
+
+static void known_key_put(const struct certificate_record *record, struct batch *batch)
+{
+    AUTO(bytes) key = {0};
+    AUTO(bytes) row = {0};
+    struct known_key known = {.revoked_at = batch->now};
+    memcpy(known.serial, record->serial, SERIAL_SIZE);
+    key_known_key(record->spki_sha256, &key);
+    known_key_pack(&known, &row);
+    change_put(&batch->change, &key, &row);
 }
 
 static enum err batch_add(struct ca *ca, const uint8_t serial[SERIAL_SIZE], struct batch *batch, struct fault *f)
@@ -107,6 +134,8 @@ static enum err batch_add(struct ca *ca, const uint8_t serial[SERIAL_SIZE], stru
     record.revoked_at = batch->now;
     record_put(&record, revision, &batch->change);
     row_put(&record, batch->reason, batch);
+    if (batch->reason == CRL_KEY_COMPROMISE)
+        known_key_put(&record, batch);
     return OK;
 }
 
@@ -191,7 +220,42 @@ enum err revocation_make(struct ca *ca, const struct caller *caller, const uint8
         return fault_set(f, CODE_CONFLICT, "this certificate has expired: there is nothing to revoke");
     if (!record.revoked_at)
         TRY(batch_run(ca, caller, &record, 1, reason, f));
-    return row_load(ca, &record, ret_record, f);
+    enum err err = row_load(ca, &record, ret_record, f);
+    return err != ERR_ABSENT ? err
+                             : fault_set(f, CODE_CONFLICT, "this certificate was revoked, and has expired since then");
+}
+
+/* ---- keys that others know ---- */
+
+enum err revocation_key_judge(struct ca *ca, const uint8_t spki_sha256[SHA256_SIZE], struct fault *f)
+{
+    AUTO(bytes) key = {0};
+    AUTO(bytes) row = {0};
+    struct known_key known;
+    struct fault why = {0};
+    key_known_key(spki_sha256, &key);
+    TRY(bytes_check(&key, f));
+    enum err err = store_get(ca->store, bytes_span(&key), &row, NULL, &why);
+    if (err == OK)
+        err = known_key_unpack(bytes_span(&row), &known, &why);
+    if (err == ERR_ABSENT)
+        return OK;
+    if (err != OK) {
+        *f = why;
+        return err;
+    }
+    char serial[SERIAL_TEXT_SIZE];
+    hex_text(SPAN_OF(known.serial), serial, sizeof serial);
+    fault_reason(f, "/csr/publicKey", "others know this key (%s was revoked for keyCompromise): make a new key",
+                 serial);
+    return OK;
+}
+
+void revocation_key_expect(const uint8_t spki_sha256[SHA256_SIZE], struct change *change)
+{
+    AUTO(bytes) key = {0};
+    key_known_key(spki_sha256, &key);
+    change_expect(change, &key, 0);
 }
 
 /* ---- all that a selector matches ---- */

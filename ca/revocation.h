@@ -1,6 +1,11 @@
 /* revocation.h: certificates that count no more before they expire.
  *
- *   q <cluster> 0 <authority> 0 <serial>    revocation_record, under the CA that issued it
+ *   q <cluster> 0 <authority> 0 <serial>    revocation_record, under the CA that issued it; erased when it has expired
+ *                                           (crl_expire() in ca/crl.h)
+ *   b <SHA-256 of SubjectPublicKeyInfo>     known_key: of a certificate that was revoked for keyCompromise; stays
+ *
+ * Nothing is issued any more for a key that others know, whoever asks and whatever for: who revokes so asks for a new
+ * key.
  *
  * A revocation is durable (record, row, leaf, and the block of the lineage, in one commit) before the CRL is made,
  * which is a commit of its own (ca/crl.h). When the CRL cannot be made, the revocation stands, and `unlisted` stays
@@ -27,12 +32,21 @@ void key_revocation(const char *cluster, const char *authority, const uint8_t *s
 void revocation_record_pack(const struct revocation_record *record, struct bytes *out);
 MUST_USE enum err revocation_record_unpack(struct span row, struct revocation_record *ret_record, struct fault *f);
 
+/* A key that others than its owner know. */
+struct known_key {
+    uint8_t serial[SERIAL_SIZE]; /* of the certificate that was revoked for it */
+    int64_t revoked_at;
+};
+void key_known_key(const uint8_t spki_sha256[SHA256_SIZE], struct bytes *out);
+void known_key_pack(const struct known_key *key, struct bytes *out);
+MUST_USE enum err known_key_unpack(struct span row, struct known_key *ret_key, struct fault *f);
+
 /* ---- revoking ---- */
 
 /* ret_record: what stands now; again, it is what was stored the first time, whatever the reason is now, and nothing is
- * written. ERR_ABSENT; ERR_CONFLICT (CODE_CONFLICT) it has expired; ERR_DENIED (CODE_POLICY_DENIED) an operator, for
- * what belongs to no node or user of a cluster: an identity of the service, or its own certificate. The denial is in
- * the audit log. */
+ * written. ERR_ABSENT; ERR_CONFLICT (CODE_CONFLICT) it has expired, revoked before or not; ERR_DENIED
+ * (CODE_POLICY_DENIED) an operator, for what belongs to no node or user of a cluster: an identity of the service, or
+ * its own certificate. The denial is in the audit log. */
 MUST_USE enum err revocation_make(struct ca *ca, const struct caller *caller, const uint8_t serial[SERIAL_SIZE],
                                   uint8_t reason, struct revocation_record *ret_record, struct fault *f);
 
@@ -55,6 +69,13 @@ MUST_USE enum err revocation_make_all(struct ca *ca, const struct caller *caller
                                       struct revocations_made *ret_made, struct fault *f);
 void revocations_made_cleanup(struct revocations_made *made);
 
+/* ---- keys that others know, for issue() ---- */
+
+/* Adds a reason at "/csr/publicKey" when this is one. Errors: of reading. */
+MUST_USE enum err revocation_key_judge(struct ca *ca, const uint8_t spki_sha256[SHA256_SIZE], struct fault *f);
+/* The change fails (ERR_CONFLICT) when it has become one meanwhile. */
+void revocation_key_expect(const uint8_t spki_sha256[SHA256_SIZE], struct change *change);
+
 /* Under which cluster a CA of that name stands. */
 const char *revocation_cluster(const char *cluster, const char *authority);
 
@@ -69,6 +90,8 @@ struct revocations; /* in memory */
 /* One that is committed. */
 MUST_USE enum err revocations_add(struct revocations *revocations, const struct revocation_record *record,
                                   struct fault *f);
+/* One that is erased. */
+void revocations_remove(struct revocations *revocations, const struct revocation_record *record);
 MUST_USE enum err revocations_load(struct store *store, struct revocations **ret_revocations, struct fault *f);
 void revocations_free(struct revocations *revocations);
 /* Whether the certificate with this hash is one of this CA that was revoked. */

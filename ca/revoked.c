@@ -1,4 +1,4 @@
-/* revoked.c: the rows of revocations, and those of them that are held in memory. */
+/* revoked.c: the rows of revocations and of keys that others know, and what of it is held in memory. */
 #include <pthread.h>
 #include <search.h>
 #include <stdatomic.h>
@@ -8,7 +8,7 @@
 #include "ca/revocation.h"
 #include "ca/rows.h"
 
-enum { REVOCATION_VERSION = 1 };
+enum { REVOCATION_VERSION = 1, KNOWN_KEY_VERSION = 1 };
 
 /* ---- rows ---- */
 
@@ -47,6 +47,31 @@ enum err revocation_record_unpack(struct span row, struct revocation_record *ret
     unpack_fixed(&in, record.sha256, sizeof record.sha256);
     TRY(unpack_finish(&in, "a revocation's row", f));
     *ret_record = record;
+    return OK;
+}
+
+void key_known_key(const uint8_t spki_sha256[SHA256_SIZE], struct bytes *out)
+{
+    key_prefix('b', out);
+    bytes_append(out, spki_sha256, SHA256_SIZE);
+}
+
+void known_key_pack(const struct known_key *key, struct bytes *out)
+{
+    pack_u8(out, KNOWN_KEY_VERSION);
+    pack_fixed(out, SPAN_OF(key->serial));
+    pack_i64(out, key->revoked_at);
+}
+
+enum err known_key_unpack(struct span row, struct known_key *ret_key, struct fault *f)
+{
+    struct unpack in;
+    TRY(row_begin(row, KNOWN_KEY_VERSION, "the row of a key that others know", &in, f));
+    struct known_key key = {0};
+    unpack_fixed(&in, key.serial, sizeof key.serial);
+    key.revoked_at = unpack_i64(&in);
+    TRY(unpack_finish(&in, "the row of a key that others know", f));
+    *ret_key = key;
     return OK;
 }
 
@@ -106,6 +131,17 @@ enum err revocations_add(struct revocations *revocations, const struct revocatio
     if (!node || *node != copy)
         free(copy);
     return node ? OK : fault_no_memory(f);
+}
+
+void revocations_remove(struct revocations *revocations, const struct revocation_record *record)
+{
+    pthread_rwlock_wrlock(&revocations->lock);
+    struct revocation_record **node = tfind(record, &revocations->tree, hash_compare);
+    struct revocation_record *found = node ? *node : NULL;
+    if (found)
+        tdelete(found, &revocations->tree, hash_compare);
+    pthread_rwlock_unlock(&revocations->lock);
+    free(found);
 }
 
 static enum err load_row(void *context, struct span row, bool *more, struct fault *f)

@@ -343,12 +343,30 @@ bool shared_key_renewable(struct shared_key *key, const struct cluster *cluster,
            shared_receiver_current(own, cluster, keys);
 }
 
+/* Who holds the key may be the one for whom it was revoked. */
+static enum err revoked_check(const struct step *step, struct fault *f)
+{
+    const struct shared_key *key = &step->key;
+    AUTO(certificate_record) record = {0};
+    if (!key->custodian[0] || !key->certified)
+        return OK;
+    TRY(certificate_get(step->ca, key->serial, &record, f));
+    if (!record.revoked_at)
+        return OK;
+    return fault_set(
+        f, CODE_CONFLICT,
+        "the certificate of key \"%s\" was revoked: an admin has it made anew with `ensign shared-key reset "
+        "%s --cluster %s`",
+        step->name, step->name, key->cluster);
+}
+
 static enum err claim_check(struct step *step, int64_t now, struct fault *f)
 {
     struct shared_key *key = &step->key;
     const struct cluster *cluster = step->caller->cluster;
     const char *node = step->caller->caller->node;
     TRY(generation_check(step, f));
+    TRY(revoked_check(step, f));
     bool renewable = shared_key_renewable(key, cluster, &step->keys, node);
     if ((renewable || !key->custodian[0]) && span_equal(bytes_span(&key->spki), step->spki))
         return fault_set(f, CODE_CONFLICT, "that is generation %u of key \"%s\" already", key->generation, step->name);

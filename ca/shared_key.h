@@ -12,7 +12,8 @@
  * With "apiserver-etcd-client" goes one certificate, which issue() gives to the custodian for the key that it claimed:
  * before there is one, nobody seals the key or holds it. To renew it a holder claims the next generation, with a new
  * key. "sa" has no certificate, and its generation stays: every token of a service account is signed with it. Only an
- * admin can let a key that is lost or known to others be made anew, by a reset.
+ * admin can let a key that is lost or known to others be made anew, by a reset. So it is with a key whose certificate
+ * was revoked: nobody who holds it renews it.
  *
  * What a node holds it holds under the sealing key that it publishes: with another one it begins anew, and no envelope
  * for the old one counts.
@@ -129,8 +130,8 @@ bool shared_key_renewable(struct shared_key *key, const struct cluster *cluster,
                           const char *node);
 
 /* Makes a key of generation expected + 1 whose custodian is the caller. The custodian's own claim again changes
- * nothing. ERR_CONFLICT  the generation is another one; somebody holds the key, and the caller cannot renew it; it is
- * renewed with the same key; the claim is too young to be taken over. */
+ * nothing. ERR_CONFLICT  the generation is another one; somebody holds the key, and the caller cannot renew it; its
+ * certificate was revoked; it is renewed with the same key; the claim is too young to be taken over. */
 MUST_USE enum err shared_key_claim(struct ca *ca, const struct shared_caller *caller, const char *name,
                                    uint32_t expected, struct span spki, struct fault *f);
 

@@ -27,7 +27,8 @@ struct issue {
     uint64_t sequence;
     enum requester role;   /* at this service; 0: none */
     bool present, revoked; /* as a record, and what that says */
-    unsigned revocations;  /* rows */
+    int64_t not_after;
+    unsigned revocations; /* rows */
 };
 
 struct verify {
@@ -35,6 +36,7 @@ struct verify {
     size_t issues_count, issues_capacity;
     struct merkle_frontier frontier;
     uint64_t certificates, indexed[sizeof index_kinds - 1];
+    int64_t crl_time; /* of the newest CRL */
     struct fault *fault;
     enum err err; /* of a visit, which ends the scan */
 };
@@ -160,6 +162,7 @@ static enum err certificate_add(struct verify *verify, struct span key, struct s
     else {
         issue->present = true;
         issue->revoked = record.revoked_at != 0;
+        issue->not_after = record.not_after;
         if (issue->role != record.role)
             serial_reason(verify, record.serial, "has another role than the log gives it");
     }
@@ -292,6 +295,18 @@ static bool revocation_visit(void *context, struct span key, struct span row)
     return verify->err == OK;
 }
 
+static bool known_key_visit(void *context, struct span key, struct span row)
+{
+    (void)key;
+    struct verify *verify = context;
+    struct known_key known;
+    verify->err = known_key_unpack(row, &known, verify->fault);
+    const struct issue *issue = verify->err == OK ? issue_find(verify, known.serial) : NULL;
+    if (verify->err == OK && (!issue || !issue->revoked))
+        serial_reason(verify, known.serial, "others know its key, and it is not revoked");
+    return verify->err == OK;
+}
+
 static bool crl_visit(void *context, struct span key, struct span row)
 {
     (void)key;
@@ -301,9 +316,11 @@ static bool crl_visit(void *context, struct span key, struct span row)
     verify->err = crl_record_unpack(row, &record, verify->fault);
     if (verify->err == OK)
         verify->err = crl_parse_signed(bytes_span(&record.der), &crl, verify->fault);
+    if (verify->err == OK && record.this_update > verify->crl_time)
+        verify->crl_time = record.this_update;
     for (size_t i = 0; verify->err == OK && i < crl.entries_count; i++) {
         const struct issue *issue = issue_find(verify, crl.entries[i].serial);
-        if (!issue || issue->revocations == 0)
+        if (!issue || !issue->revoked)
             serial_reason(verify, crl.entries[i].serial, "a CRL lists it, and it is not revoked");
     }
     return verify->err == OK;
@@ -363,7 +380,8 @@ static void issues_missing(struct verify *verify)
         const struct issue *issue = &verify->issues[i];
         if (!issue->present)
             serial_reason(verify, issue->serial, "the log issues it, and it is not there");
-        if (issue->revocations != (issue->revoked ? 1U : 0U))
+        bool erased = issue->revoked && issue->revocations == 0 && issue->not_after < verify->crl_time;
+        if (!erased && issue->revocations != (issue->revoked ? 1U : 0U))
             serial_reason(verify, issue->serial, "its record and the list of revocations do not agree");
     }
 }
@@ -376,7 +394,7 @@ enum err database_verify(struct store *store, struct verified *ret_verified, str
     } parts[] = {{'s', certificate_visit}, {'t', token_visit},      {'a', authority_visit},  {'c', cluster_visit},
                  {'n', sealing_key_visit}, {'k', shared_key_visit}, {'g', lineage_visit},    {'d', deployed_visit},
                  {'r', rotation_visit},    {'w', lease_visit},      {'q', revocation_visit}, {'p', crl_visit},
-                 {'x', index_visit}};
+                 {'b', known_key_visit},   {'x', index_visit}};
     AUTO(verify) verify = {.fault = f};
     uint64_t rows = 0;
     TRY(store_verify(store, &rows, f));

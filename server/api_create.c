@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ca/base/encode.h"
 #include "server/api.h"
 #include "server/problem.h"
 
@@ -38,6 +39,22 @@ static void answer_again(struct answer_record *record, struct http_response *ret
     record->body = (struct bytes){0};
 }
 
+/* A certificate that was revoked since is not handed out again. */
+static enum err kept_check(struct ca *ca, const struct answer_record *kept, struct fault *f)
+{
+    static const char certificates[] = "/v1/certificates/";
+    uint8_t serial[SERIAL_SIZE];
+    AUTO(certificate_record) record = {0};
+    if (strncmp(kept->location, certificates, strlen(certificates)) != 0)
+        return OK;
+    TRY(hex_decode(kept->location + strlen(certificates), serial, sizeof serial, f));
+    TRY(certificate_get(ca, serial, &record, f));
+    if (!record.revoked_at)
+        return OK;
+    fault_reason(f, "/csr/publicKey", "what was issued for this key was revoked: make a new key");
+    return fault_set(f, CODE_POLICY_DENIED, "the certificate that this request got was revoked");
+}
+
 static enum err create_once(api_create_function *function, const char *key, struct creation *creation,
                             const struct http_request *request, struct fault *f)
 {
@@ -47,8 +64,10 @@ static enum err create_once(api_create_function *function, const char *key, stru
     TRY(idempotency_begin(app->ca, &request->caller, key, request->method, request->path, request->body, &idempotency,
                           f));
     enum err err = idempotency_find(app->ca, &idempotency, &kept, f);
-    if (err == OK)
+    if (err == OK) {
+        TRY(kept_check(app->ca, &kept, f));
         answer_again(&kept, creation->response);
+    }
     if (err != ERR_ABSENT)
         return err;
     fault_clear(f);

@@ -14,6 +14,7 @@ enum {
 
 /* The words of RFC 5280 §5.3.1 for why a certificate was revoked, and their codes. What CRLs in parts, and the lifting
  * of a revocation, would need is not among them. */
+enum { CRL_KEY_COMPROMISE = 1 };
 const char *crl_reason_word(unsigned code);  /* NULL when it is none of ours */
 extern const char *const crl_reason_words[]; /* ended by NULL */
 MUST_USE bool crl_reason_by_word(const char *word, uint8_t *ret_code);

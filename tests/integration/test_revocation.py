@@ -198,6 +198,73 @@ class Revocation(Case):
         fresh = self.issued(self.world.token_client('etcdthree'), der.request(Key()))
         self.issued(node, der.request(Key()), replaces=fresh['serial'])
 
+    # ---- what was issued before, and its key ----
+
+    def remedy(self, client, csr, pointer, **more):
+        answer = self.not_issued(client, csr, 403, 'policy_denied', **more)
+        self.assertEqual(self.pointers(answer), {pointer} if pointer else set(), answer)
+        return answer['detail'] + ' '.join(error['detail'] for error in answer.get('errors', []))
+
+    def test_a_token_hands_out_no_revoked_certificate(self):
+        token, key = self.world.token_client('etcdthree'), Key()
+        got = self.issued(token, der.request(key))
+        self.assertEqual(self.issued(token, der.request(key), status=200)['serial'], got['serial'])  # the control
+        self.revoke(got['serial'], 'superseded')
+        self.assertIn('have a new token made', self.remedy(token, der.request(key), None))
+        self.not_issued(token, der.request(Key()), 409, 'key_conflict')
+        self.assertNotEqual(self.issued(self.world.token_client('etcdthree'), der.request(key))['serial'], got['serial'])
+
+    def test_a_key_that_others_know_gets_nothing(self):
+        """From nobody, for nothing; a sibling of the same node, by another key, goes on."""
+        token, key, operator = self.world.token_client('etcdthree'), Key(), self.world.identity_client('operator', 'o-keys')
+        got = self.issued(token, der.request(key))
+        renewer, other = Key(), self.issued(token, der.request(Key()), 'etcd-healthcheck-client')
+        identity = self.issued(token, der.request(renewer), 'node-identity')
+        node = self.world.certificate_client(identity['certificate'], renewer)
+        self.revoke(got['serial'])
+        fresh = self.world.token_client('etcdthree')
+        count, denials = len(self.events('certificate.issued')), len(self.denials())
+        for client, more in ((token, {}), (fresh, {}), (fresh, {'profile': 'node-identity'}), (operator, {'node': 'etcdthree'}),
+                             (self.admin, {'node': 'etcdthree', 'profile': 'etcd-healthcheck-client'}),
+                             (node, {'replaces': other['serial'], 'profile': 'etcd-healthcheck-client'})):
+            with self.subTest(more):
+                self.assertIn(f'{got["serial"]} was revoked for keyCompromise): make a new key',
+                              self.remedy(client, der.request(key), '/csr/publicKey', **more))
+        self.assertEqual((len(self.events('certificate.issued')), len(self.denials())), (count, denials + 6))
+        status, answer = issue(self.admin, der.request(key), node='etcdthree', dry_run=True)
+        self.assertEqual((status, self.pointers(answer)), (403, {'/csr/publicKey'}))
+        status, answer, _ = self.admin.post('/v1/identities', {'name': 'mole', 'role': 'admin', 'csr': der.request(key)})
+        self.assertEqual((status, '/csr/publicKey' in self.pointers(answer)), (403, True))
+        self.issued(fresh, der.request(Key()))
+        self.issued(node, der.request(Key()), 'etcd-healthcheck-client', replaces=other['serial'])
+
+    def test_issued_and_revoked_at_once(self):
+        """Whoever comes first: in the end no certificate of the key is valid that was issued after the revocation."""
+        for _ in range(5):
+            key = Key()
+            csr, first = der.request(key), self.member(key=key)
+            clients = [Client(self.world.service, self.world.service.context_file) for _ in range(8)]
+            with concurrent.futures.ThreadPoolExecutor(9) as pool:
+                asked = [pool.submit(issue, client, csr, node='etcdone') for client in clients]
+                pool.submit(self.revoke, first['serial'], client=Client(self.world.service, self.world.service.context_file)).result()
+                self.assertLessEqual({job.result()[0] for job in asked}, {201, 403})
+            revoked = next(event['sequence'] for event in self.numbered() if first['serial'] in event.get('serials', []))
+            late = [event for event in self.numbered() if event['sequence'] > revoked
+                    and event.get('spki_sha256') == hashlib.sha256(key.spki).hexdigest()]
+            self.assertEqual(late, [])
+
+    def numbered(self):
+        return [dict(event, sequence=i) for i, event in enumerate(map(json.loads, audit.leaves(self.admin)))]
+
+    def test_a_kept_answer_is_not_given_once_it_is_revoked(self):
+        body = {'profile': 'user', 'user': 'bosun', 'csr': der.request(Key())}
+        send = lambda: self.admin.request('POST', '/v1/clusters/vagrant/certificates', body, {'Idempotency-Key': 'bosun'})[:2]
+        first = send()
+        self.assertEqual((first[0], send()), (201, first))
+        self.revoke(first[1]['serial'], 'superseded')
+        status, answer = send()
+        self.assertEqual((status, answer['code'], self.pointers(answer)), (403, 'policy_denied', {'/csr/publicKey'}))
+
     # ---- many ----
 
     def revoke_all(self, status=200, **body):
@@ -391,17 +458,17 @@ class OldCopy(Case):
     def test_an_old_copy_keeps_nobody_from_revoking(self):
         """And the number of the CRL rises over it."""
         database = self.world.service.state / 'data.mdb'
-        lost, other = (self.issued(self.admin, der.request(Key()), node='etcdone')['serial'] for _ in range(2))
+        *lost, other = (self.issued(self.admin, der.request(Key()), node='etcdone')['serial'] for _ in range(30))
         revoke = lambda serial: self.admin.post(f'/v1/certificates/{serial}/revocation', {'reason': 'superseded'})[1]['crl']
         crl = lambda: Crl(self.world.nobody().get(CRL.format('vagrant', 'etcd-ca'))[1])
         old = self.restart(database)
-        revoke(lost)
+        for serial in lost:  # many in a second
+            revoke(serial)
         before, note = crl(), self.world.nobody().get('/v1/audit/checkpoint')[1].decode()
         self.restart(database, old)
         self.assertEqual(crl().serials, set())
         self.assertEqual(self.admin.post('/v1/audit/witness', {'checkpoint': note})[1], {'state': 'not_in_log'})
         self.not_issued(self.admin, der.request(Key()), 503, 'restored', node='etcdone')
-        wait_for('the second of the last number to be over', lambda: time.time() > before.number + 1)
         self.assertGreater(revoke(other)['number'], before.number)
         self.assertEqual(crl().serials, {other})
 
