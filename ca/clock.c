@@ -55,6 +55,11 @@ void clock_close(struct clock *clock)
     free(clock);
 }
 
+int64_t clock_max_offline(const struct clock *clock)
+{
+    return clock->max_offline_seconds;
+}
+
 struct moment clock_read(struct clock *clock)
 {
     struct clock_sample sample;

@@ -85,6 +85,8 @@ MUST_USE enum err clock_open(struct store *store, const struct clock_basis *basi
 void clock_close(struct clock *clock);
 
 struct moment clock_read(struct clock *clock);
+/* How far ahead a clock may be that is believed after a start of the machine. */
+int64_t clock_max_offline(const struct clock *clock);
 /* For what needs the right time. ERR_IO (CODE_CLOCK_UNTRUSTED). */
 MUST_USE enum err clock_require(struct clock *clock, struct moment *ret_moment, struct fault *f);
 

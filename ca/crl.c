@@ -7,7 +7,7 @@
 #include "ca/revocation.h"
 #include "ca/rows.h"
 
-enum { CRL_VERSION = 1 };
+enum { CRL_VERSION = 1, MICROSECONDS = 1000000, SPENT_MAX = 128 };
 
 /* ---- rows ---- */
 
@@ -120,7 +120,7 @@ enum err crl_first(struct signer *signer, const struct authority *authority, int
 {
     if (!authority_signs(authority))
         return OK;
-    return record_make(signer, authority, NULL, 0, (uint64_t)now, now, ret_record, f);
+    return record_make(signer, authority, NULL, 0, (uint64_t)now * MICROSECONDS, now, ret_record, f);
 }
 
 enum err crl_begin(struct signer *signer, const struct authority *authority, int64_t now, struct change *change,
@@ -135,10 +135,18 @@ enum err crl_begin(struct signer *signer, const struct authority *authority, int
 
 /* ---- what it must list ---- */
 
+/* What had expired when the last CRL was made was listed there once more. A clock that is wrong says nothing. */
+static bool entry_spent(const struct crl_record *last, const struct moment *now, const struct revocation_record *record)
+{
+    return last->der.size > 0 && now->verdict == CLOCK_TRUSTED && record->not_after < last->this_update &&
+           record->not_after < now->now;
+}
+
 struct listing {
     const struct crl_record *last; /* the stored one; its der is empty when there is none */
-    struct crl crl;                /* what that lists */
-    struct crl_entry *entries;     /* of the next */
+    const struct moment *now;
+    struct crl crl;            /* what that lists */
+    struct crl_entry *entries; /* of the next */
     size_t count, capacity;
     bool unlisted; /* something was revoked that the last does not list */
     struct fault *f;
@@ -167,11 +175,10 @@ static enum err entry_add(struct listing *listing, const struct revocation_recor
     return OK;
 }
 
-/* What had expired when the last CRL was made was listed there once more, or was never valid while revoked. */
 static bool listing_visit(void *context, const struct revocation_record *record)
 {
     struct listing *listing = context;
-    if (listing->last->der.size > 0 && record->not_after < listing->last->this_update)
+    if (entry_spent(listing->last, listing->now, record))
         return true;
     listing->unlisted |= !crl_find(&listing->crl, record->serial);
     listing->err = entry_add(listing, record);
@@ -187,11 +194,12 @@ static enum err listing_read(struct ca *ca, const struct authority *authority, s
     return listing->err;
 }
 
-static bool crl_due(const struct listing *listing, const struct authority *authority, int64_t now)
+static bool crl_due(const struct listing *listing, const struct authority *authority)
 {
     const struct crl_record *last = listing->last;
+    int64_t now = listing->now->now;
     return last->der.size == 0 || last->generation != authority->record.generation || listing->unlisted ||
-           now >= last->this_update + CRL_LIFE_SECONDS / 2;
+           now >= last->this_update + CRL_LIFE_SECONDS / 2 || now < last->this_update - CLOCK_TOLERANCE_SECONDS;
 }
 
 /* ---- the next one ---- */
@@ -215,9 +223,10 @@ static enum err next_commit(struct ca *ca, const struct crl_record *next, uint64
     return ledger_commit(ca->ledger, &change, f);
 }
 
-static uint64_t next_number(const struct crl_record *last, int64_t now)
+static uint64_t next_number(const struct crl_record *last, const struct moment *now)
 {
-    return last->number >= (uint64_t)now ? last->number + 1 : (uint64_t)now;
+    uint64_t time = (uint64_t)now->now * MICROSECONDS + now->nanoseconds / 1000;
+    return last->number >= time ? last->number + 1 : time;
 }
 
 /* Under the lock. */
@@ -227,16 +236,17 @@ static enum err refresh(struct ca *ca, const struct authority *authority, struct
     AUTO(crl_record) last = {0};
     AUTO(crl_record) next = {0};
     uint64_t revision = 0;
-    int64_t now = ca_now(ca);
+    const struct moment now = clock_read(ca->clock);
     TRY(row_load(ca, authority->record.cluster, authority->record.name, &last, &revision, f));
-    AUTO(listing) listing = {.last = &last};
+    AUTO(listing) listing = {.last = &last, .now = &now};
     TRY(listing_read(ca, authority, &listing, f));
-    if (!crl_due(&listing, authority, now)) {
+    if (!crl_due(&listing, authority)) {
         *ret_record = last;
         last = (struct crl_record){0};
         return OK;
     }
-    TRY(record_make(ca->signer, authority, listing.entries, listing.count, next_number(&last, now), now, &next, f));
+    TRY(record_make(ca->signer, authority, listing.entries, listing.count, next_number(&last, &now), now.now, &next,
+                    f));
     TRY(next_commit(ca, &next, revision, f));
     *ret_record = next;
     next = (struct crl_record){0};
@@ -341,6 +351,81 @@ size_t crl_refresh_all(struct ca *ca, void (*tell)(const char *cluster, const ch
     }
     free(names.items);
     return failed;
+}
+
+/* ---- what no CRL will list any more ---- */
+
+struct spent {
+    const struct crl_record *last;
+    struct moment now;
+    int64_t before; /* what expired before then goes */
+    struct revocation_record records[SPENT_MAX];
+    size_t count;
+};
+
+static bool spent_visit(void *context, const struct revocation_record *record)
+{
+    struct spent *spent = context;
+    if (entry_spent(spent->last, &spent->now, record) && record->not_after < spent->before)
+        spent->records[spent->count++] = *record;
+    return spent->count < SPENT_MAX;
+}
+
+static void keys_cleanup(struct bytes (*keys)[SPENT_MAX])
+{
+    for (size_t i = 0; i < SPENT_MAX; i++)
+        bytes_free(&(*keys)[i]);
+}
+
+/* One commit. */
+static enum err spent_erase(struct ca *ca, const struct spent *spent, struct fault *f)
+{
+    CLEANUP(keys_cleanup) struct bytes keys[SPENT_MAX] = {{0}};
+    struct write writes[SPENT_MAX];
+    for (size_t i = 0; i < spent->count; i++) {
+        const struct revocation_record *record = &spent->records[i];
+        key_revocation(record->cluster, record->authority, record->serial, &keys[i]);
+        TRY(bytes_check(&keys[i], f));
+        writes[i] = (struct write){.key = bytes_span(&keys[i]), .erase = true};
+    }
+    if (spent->count > 0)
+        TRY(store_commit(ca->store, NULL, 0, writes, spent->count, f));
+    for (size_t i = 0; i < spent->count; i++)
+        revocations_remove(ca->revocations, &spent->records[i]);
+    return OK;
+}
+
+/* Of one CA. Under the lock: the CRL that was the last to list them stays the last. */
+static enum err authority_expire(struct ca *ca, const struct authority_record *authority, size_t *removed,
+                                 struct fault *f)
+{
+    AUTO(crl_record) last = {0};
+    struct spent spent = {.last = &last, .now = clock_read(ca->clock)};
+    uint64_t revision = 0;
+    spent.before = spent.now.now - clock_max_offline(ca->clock);
+    TRY(row_load(ca, authority->cluster, authority->name, &last, &revision, f));
+    do {
+        spent.count = 0;
+        TRY(revocation_each(ca, authority->cluster, authority->name, spent_visit, &spent, f));
+        TRY(spent_erase(ca, &spent, f));
+        *removed += spent.count;
+    } while (spent.count == SPENT_MAX);
+    return OK;
+}
+
+enum err crl_expire(struct ca *ca, size_t *ret_removed, struct fault *f)
+{
+    struct names names = {0};
+    enum err err = OK;
+    *ret_removed = 0;
+    authorities_each(ca->authorities, names_add, &names);
+    for (size_t i = 0; err == OK && i < names.count; i++) {
+        pthread_mutex_lock(&ca->crl_lock);
+        err = authority_expire(ca, &names.items[i]->record, ret_removed, f);
+        pthread_mutex_unlock(&ca->crl_lock);
+    }
+    free(names.items);
+    return err != OK || !names.failed ? err : fault_no_memory(f);
 }
 
 struct each {

@@ -6,8 +6,9 @@
  * an import, what older generations signed is in the CRL of the newest all the same: serials are unique across all CAs
  * here, and etcd compares nothing else.
  *
- * A CRL is made in the commit that makes the CA, after each revocation, and when half of its life is over. Its number
- * is the UTC seconds, or one more than the last where that is larger, so that it rises over a restored copy, too. A
+ * A CRL is made in the commit that makes the CA, after each revocation, when half of its life is over, and when the
+ * clock was ahead at the last one. Its number is the time in microseconds, or one more than the last where that is
+ * larger: no CRL is made in less than one, so it never runs ahead of time, and rises over a restored copy, too. A
  * certificate leaves when a CRL that was made after it expired has listed it (§3.3). Up to CRL_ENTRIES_MAX are listed.
  *
  * The clock and an older copy of the database stop issuance, but no CRL: who revokes must not have to wait.
@@ -62,6 +63,11 @@ MUST_USE enum err crl_refresh(struct ca *ca, const char *cluster, const char *au
  * that it is worth trying again soon. */
 size_t crl_refresh_all(struct ca *ca,
                        void (*tell)(const char *cluster, const char *authority, const struct fault *why));
+
+/* Erases the revocations that no CRL will list any more, some in each commit: what expired so long ago that it has
+ * expired by a clock that was believed and ahead, too (clock_max_offline()). None while the clock is not trusted. Of a
+ * CA that has no CRL they stay. */
+MUST_USE enum err crl_expire(struct ca *ca, size_t *ret_removed, struct fault *f);
 
 /* Calls visit for each stored CRL until it returns false. */
 MUST_USE enum err crl_each(struct ca *ca, bool (*visit)(void *context, const struct crl_record *record), void *context,

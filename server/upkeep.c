@@ -188,6 +188,18 @@ static void answers_expire(struct app *app)
         log_message(LOG_LEVEL_INFO, "removed %zu answers that were kept for a day", removed);
 }
 
+/* ---- revocations of what has expired ---- */
+
+static void revocations_expire(struct app *app)
+{
+    struct fault fault = {0};
+    size_t removed = 0;
+    if (crl_expire(app->ca, &removed, &fault) != OK)
+        log_fault(LOG_LEVEL_ERROR, "revocations of expired certificates could not be removed", &fault);
+    else if (removed > 0)
+        log_message(LOG_LEVEL_INFO, "removed %zu revocations of expired certificates", removed);
+}
+
 /* ---- the thread ---- */
 
 static void *upkeep_run(void *context)
@@ -200,6 +212,7 @@ static void *upkeep_run(void *context)
         strangers_report(upkeep->app);
         answers_expire(upkeep->app);
         crls_make(upkeep);
+        revocations_expire(upkeep->app);
     }
     return NULL;
 }

@@ -1,12 +1,13 @@
 """What passes with time: kept answers go after a day, what has expired leaves the CRL. The service is ensignd_clock, whose time lib.clock lets pass."""
 import os
 import signal
+import time
 import unittest
 
 from lib import der
 from lib.clock import Clock
 from lib.keys import Key
-from lib.service import wait_for
+from lib.service import ENSIGND, run, wait_for
 from lib.world import Case
 
 HOUR = 3600
@@ -44,6 +45,12 @@ class Day(Case):
     def crl(self):
         return self.world.nobody().get('/v1/clusters/vagrant/authorities/kubernetes/crl')[1]
 
+    def log(self):
+        return (self.world.service.folder / 'ensignd.log').read_text()
+
+    def state(self, serial):
+        return self.admin.get(f'/v1/certificates/{serial}')[1]['state']
+
     def look(self):
         os.kill(self.world.service.pid('server'), signal.SIGHUP)  # now rather than in an hour
 
@@ -76,6 +83,52 @@ class Day(Case):
         self.assertEqual(listed(second), [True, True])
         self.clock.pass_time(4 * 24 * HOUR)
         self.assertEqual(listed(self.next_crl(second)), [False, True])
+
+    def test_rows_of_what_expired_long_ago_go(self):
+        """In the CRL after its end first; 30 days later no clock that is believed makes it valid again."""
+        short, long = self.user(2), self.issued(self.admin, der.request(Key()), 'kubelet', node='masterone')['serial']
+        for serial in (short, long):
+            self.assertEqual(self.revoke(serial)[0], 200)
+        self.clock.pass_time(3 * 24 * HOUR)
+        crl = self.crl()
+        self.assertEqual(self.revoke(self.user(1))[0], 200)
+        self.assertNotEqual(self.crl(), crl)
+        self.assertEqual(self.revoke(short)[0], 200)  # the row is there
+        logged = len(self.log())
+        self.look()
+        self.clock.pass_time(31 * 24 * HOUR)
+        self.look()
+        wait_for('rows to go', lambda: 'revocations of expired certificates' in self.log()[logged:])
+        self.assertEqual([self.revoke(serial)[0] for serial in (short, long)], [409, 200])
+        self.assertEqual([self.state(serial) for serial in (short, long)], ['revoked', 'revoked'])
+        self.assertEqual(self.world.service.stop(), 0)
+        run(ENSIGND, 'verify', '--config', self.world.service.state / 'ensignd.yaml')
+        self.world.service.start()
+        self.admin.connection = None
+        self.assertIn(bytes.fromhex(long), self.crl())
+
+    def start_of_the_machine(self, **values):
+        self.assertEqual(self.world.service.stop(), 0)
+        self.clock.set(**values, boot=self.clock.values['boot'] + 1)
+        self.world.service.start('/livez')
+        self.admin.connection = None
+
+    def test_a_clock_that_was_ahead_takes_nothing_from_the_crl(self):
+        """It is believed at a start, when nothing says better. What is valid again when it is right is listed again."""
+        serial = self.user(2)
+        self.assertEqual(self.revoke(serial)[0], 200)
+        right = {name: self.clock.values[name] for name in ('wall_seconds', 'uptime_seconds')}
+        self.start_of_the_machine(wall_seconds=right['wall_seconds'] + 6 * 24 * HOUR, uptime_seconds=0)
+        listed = lambda: bytes.fromhex(serial) in self.crl()
+        for _ in range(2):
+            self.assertEqual(self.revoke(self.user(20))[0], 200)
+        self.assertFalse(listed())
+        self.start_of_the_machine(**right)
+        wait_for('the CRL', lambda: self.look() or listed())
+        now = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(self.clock.now()))
+        self.assertEqual(self.world.root().post('/v1/clock/acknowledgement', {'time': now})[0], 200)
+        self.assertEqual(self.revoke(self.user(20))[0], 200)
+        self.assertTrue(listed())
 
     def test_a_clock_that_is_not_trusted_keeps_nobody_from_revoking(self):
         serial = self.user(30)
