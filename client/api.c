@@ -412,6 +412,14 @@ enum err api_delete(struct api *api, const char *path, struct fault *f)
     return send_request(api, "DELETE", path, NULL, REPEATED_HERE, &answer, f);
 }
 
+bool api_key_refused(const struct fault *f)
+{
+    for (size_t i = 0; i < f->reasons_count; i++)
+        if (strcmp(f->reasons[i].pointer, "/csr/publicKey") == 0)
+            return true;
+    return false;
+}
+
 void answer_bytes(const struct node *object, const char *key, struct bytes *ret_data)
 {
     struct node node = node_get(object, key);

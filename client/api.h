@@ -32,6 +32,9 @@ MUST_USE enum err api_json_once(struct api *api, const char *path, const json_t 
 MUST_USE enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f);
 MUST_USE enum err api_delete(struct api *api, const char *path, struct fault *f);
 
+/* Whether the service refuses the very key that a request is for, so that it may get a certificate for another one. */
+bool api_key_refused(const struct fault *f);
+
 /* A member that is bytes in base64url. Wrong, or absent: a reason. */
 void answer_bytes(const struct node *object, const char *key, struct bytes *ret_data);
 /* What the reader of an answer returns at its end: CODE_UNTRUSTED when places in it were wrong. */

@@ -173,38 +173,53 @@ static enum err installed_read(int folder, EVP_PKEY **ret_key, struct issued *is
 
 /* OK: the set that is installed is whole and what would be asked for. */
 static enum err installed_verify(const struct enrolment *enrolment, const struct enrolment_item *item,
-                                 struct issued *issued, struct fault *f)
+                                 struct issued *issued, struct issued_facts *ret_facts, struct fault *f)
 {
     CLEANUP(fd_cleanup) int folder = -1;
     CLEANUP(EVP_PKEY_auto) EVP_PKEY *key = NULL;
-    struct issued_facts facts;
     TRY(folder_open_at(enrolment->folder, item->profile->name, false, &folder, f));
     TRY(installed_read(folder, &key, issued, f));
-    return issued_verify(enrolment, item, key, issued, &facts, f);
+    return issued_verify(enrolment, item, key, issued, ret_facts, f);
 }
 
-/* Whether the set that is installed can stay; if not, *why says the reason (CODE_NOT_FOUND: there is none). Whether the
- * CA is still the cluster's only its bundle of today tells; without that nothing is replaced. */
-static enum err installed_stays(const struct enrolment *enrolment, const struct enrolment_item *item, bool *ret_stays,
-                                struct fault *why, struct fault *f)
+/* How a set stands that is, or is not, installed. */
+struct standing {
+    bool stays, revoked;
+    struct fault why; /* not to stay; CODE_NOT_FOUND: there is none */
+};
+
+/* What only the service knows of a set that is whole: the CAs of today, and what was revoked. Unless it says so,
+ * nothing is replaced. */
+static enum err installed_ask(const struct enrolment *enrolment, const struct profile *profile,
+                              const struct issued *issued, const char *serial, struct standing *standing,
+                              struct fault *f)
+{
+    AUTO(bytes) bundle = {0};
+    const char *cluster = issued_by_service(profile) ? CLUSTER_SERVICE : enrolment->cluster;
+    TRY(session_bundle(enrolment->session, cluster, profile->issuer, &bundle, f));
+    TRY(session_revoked(enrolment->session, serial, &standing->revoked, f));
+    enum err err = OK;
+    if (standing->revoked)
+        err = fault_set(&standing->why, CODE_CONFLICT, "%s was revoked", serial);
+    else if (!span_equal(bytes_span(&bundle), bytes_span(&issued->bundle)))
+        err = fault_set(&standing->why, CODE_CONFLICT, "the CA certificates of %s in cluster %s are others now",
+                        profile->issuer, cluster);
+    standing->stays = err == OK;
+    return OK;
+}
+
+static enum err installed_look(const struct enrolment *enrolment, const struct enrolment_item *item,
+                               struct standing *ret_standing, struct fault *f)
 {
     AUTO(issued) issued = {0};
-    AUTO(bytes) bundle = {0};
-    const struct profile *profile = item->profile;
-    const char *cluster = issued_by_service(profile) ? CLUSTER_SERVICE : enrolment->cluster;
-    enum err err = installed_verify(enrolment, item, &issued, why);
+    struct issued_facts facts;
+    *ret_standing = (struct standing){0};
+    enum err err = installed_verify(enrolment, item, &issued, &facts, &ret_standing->why);
     if (err == ERR_IO) { /* it may be whole: somebody else's folder, a link, a disk */
-        *f = *why;
+        *f = ret_standing->why;
         return err;
     }
-    if (err == OK) {
-        TRY(session_bundle(enrolment->session, cluster, profile->issuer, &bundle, f));
-        if (!span_equal(bytes_span(&bundle), bytes_span(&issued.bundle)))
-            err = fault_set(why, CODE_CONFLICT, "the CA certificates of %s in cluster %s are others now",
-                            profile->issuer, cluster);
-    }
-    *ret_stays = err == OK;
-    return OK;
+    return err == OK ? installed_ask(enrolment, item->profile, &issued, facts.serial, ret_standing, f) : OK;
 }
 
 /* The key of an earlier run if there is one, else a new one, on the disk before it is used. */
@@ -303,33 +318,50 @@ static enum err leftovers_remove(const struct enrolment *enrolment, const char *
     return OK;
 }
 
-/* By a new key, or that of a run that was interrupted. */
-static enum err set_replace(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+/* By a new key, or that of a run that was interrupted: *ret_kept. */
+static enum err set_attempt(const struct enrolment *enrolment, const struct enrolment_item *item, bool *ret_kept,
+                            struct fault *f)
 {
-    const char *name = item->profile->name;
     CLEANUP(fd_cleanup) int pending = -1;
     CLEANUP(fd_cleanup) int mine = -1;
     TRY(folder_open_at(enrolment->folder, pending_folder, true, &pending, f));
-    TRY(folder_open_at(pending, name, true, &mine, f));
-    TRY(certificate_get(enrolment, item, mine, f));
+    TRY(folder_open_at(pending, item->profile->name, true, &mine, f));
+    *ret_kept = faccessat(mine, "tls.key", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return certificate_get(enrolment, item, mine, f);
+}
+
+/* A key of before may have become one that nobody gets a certificate for: others know it. */
+static enum err set_replace(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
+{
+    const char *name = item->profile->name;
+    bool kept = false;
+    enum err err = set_attempt(enrolment, item, &kept, f);
+    if (err == ERR_DENIED && kept && api_key_refused(f)) {
+        message("%s: the service refuses the key of an earlier run; asking with a new one", name);
+        fault_clear(f);
+        TRY(leftovers_remove(enrolment, name, f));
+        err = set_attempt(enrolment, item, &kept, f);
+    }
+    TRY(err);
     return leftovers_remove(enrolment, name, f);
 }
 
 enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item, struct fault *f)
 {
     const char *name = item->profile->name;
-    struct fault why = {0};
-    bool stays = false;
-    TRY(installed_stays(enrolment, item, &stays, &why, f));
-    if (stays) {
+    struct standing standing;
+    TRY(installed_look(enrolment, item, &standing, f));
+    if (standing.stays) {
         message("%s: unchanged", name);
         return leftovers_remove(enrolment, name, f);
     }
-    if (why.code != CODE_NOT_FOUND) {
+    if (standing.why.code != CODE_NOT_FOUND) {
         char line[600];
-        fault_line(&why, line, sizeof line);
+        fault_line(&standing.why, line, sizeof line);
         message("%s: asking for another one, because %s", name, line);
     }
+    if (standing.revoked)
+        TRY(enrolment_tidy(enrolment, name, f)); /* its key may still wait there */
     return set_replace(enrolment, item, f);
 }
 

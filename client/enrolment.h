@@ -43,8 +43,8 @@ MUST_USE enum err enrolment_check_owner(const struct enrolment *enrolment, struc
 MUST_USE enum err enrolment_choose(struct enrolment *enrolment, const char *const *names, size_t count,
                                    struct fault *f);
 
-/* Leaves a set alone that is complete and has the CA bundle of today; otherwise says why, asks for the certificate,
- * checks it and installs it. */
+/* Leaves a set alone that is complete, not revoked, and has the CA bundle of today; otherwise says why, asks for the
+ * certificate, checks it and installs it. */
 MUST_USE enum err enrolment_complete(const struct enrolment *enrolment, const struct enrolment_item *item,
                                      struct fault *f);
 

@@ -66,6 +66,25 @@ enum err session_cluster(struct session *session, const char *name, struct clust
     return cluster_read(document, ret_cluster, f);
 }
 
+enum err session_revoked(struct session *session, const char *serial, bool *ret_revoked, struct fault *f)
+{
+    CLEANUP(document_auto) struct document *answer = NULL;
+    char path[sizeof "/v1/certificates/" + SERIAL_TEXT_SIZE];
+    const char *state = NULL;
+    snprintf(path, sizeof path, "/v1/certificates/%s", serial);
+    *ret_revoked = false;
+    enum err err = api_json(session->api, "GET", path, NULL, &answer, f);
+    if (err == ERR_ABSENT) { /* of a database that is older than the certificate */
+        fault_clear(f);
+        return OK;
+    }
+    TRY(err);
+    struct node root = document_root(answer, f), member = node_get(&root, "state");
+    if (node_string(&member, NODE_REQUIRED, &state))
+        *ret_revoked = strcmp(state, "revoked") == 0;
+    return answer_finish("a certificate", f);
+}
+
 enum err session_show(struct session *session, const char *path, const struct output *output, struct fault *f)
 {
     CLEANUP(document_auto) struct document *answer = NULL;

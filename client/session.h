@@ -28,6 +28,9 @@ MUST_USE enum err session_bundle(struct session *session, const char *cluster, c
 MUST_USE enum err session_cluster(struct session *session, const char *name, struct cluster *ret_cluster,
                                   struct fault *f);
 
+/* Whether the service says that this certificate was revoked. One that it does not know was not. */
+MUST_USE enum err session_revoked(struct session *session, const char *serial, bool *ret_revoked, struct fault *f);
+
 /* GET, and the answer as the output asks for it. */
 MUST_USE enum err session_show(struct session *session, const char *path, const struct output *output, struct fault *f);
 MUST_USE enum err session_show_list(struct session *session, const char *path, const struct output *output,

@@ -28,6 +28,19 @@ static enum err certificate_obtain(struct work *work, struct view *view, struct 
     return OK;
 }
 
+enum err shared_certificate_good(const struct work *work, const struct view *view, struct fault *f)
+{
+    struct node root = document_root(view->answer, f), certificate = node_get(&root, "certificate");
+    const char *state = json_is_object(certificate.value) ? member_text(&certificate, "state") : NULL;
+    TRY(answer_finish("a certificate", f));
+    if (!state || strcmp(state, "revoked") != 0)
+        return OK;
+    return fault_set(f, CODE_PENDING,
+                     "%s: its certificate was revoked: an admin has it made anew with `ensign shared-key reset %s "
+                     "--cluster %s`",
+                     work->name, work->name, work->cluster);
+}
+
 static enum err certificate_read(const struct work *work, const struct view *view, struct issued *ret_issued,
                                  struct issued_facts *ret_facts, struct fault *f)
 {
@@ -35,6 +48,7 @@ static enum err certificate_read(const struct work *work, const struct view *vie
     struct node root = document_root(view->answer, f), certificate = node_get(&root, "certificate");
     if (!json_is_object(certificate.value))
         return fault_set(f, CODE_PENDING, "%s: \"%s\" has not got the certificate yet", work->name, view->custodian);
+    TRY(shared_certificate_good(work, view, f));
     TRY(document_of_node(&certificate, &document, f));
     TRY(issued_read(document, ret_issued, f));
     const struct expectation expectation = {profiles_find(&work->profiles, work->name), work->node,

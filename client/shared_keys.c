@@ -245,6 +245,7 @@ enum err shared_keys_renew(const struct shared_keys *keys, const char *name, str
         message("%s: another node has renewed it", name);
         return key_finish(&work, &before, f);
     }
+    TRY(shared_certificate_good(&work, &before, f));
     TRY(claim(&work, &before, f)); /* when another one was faster, its key is taken */
     TRY(key_get(&work, &view, f));
     if (view.generation == before.generation)

@@ -73,6 +73,8 @@ MUST_USE enum err proposal_settle(struct work *work, const struct view *view, st
 /* The certificate of the key: the custodian obtains it (then *view is newer), everybody keeps it as the set DIR/NAME.
  * Nothing to do for a key without one. */
 MUST_USE enum err shared_certificate(struct work *work, struct view *view, struct fault *f);
+/* CODE_PENDING: the key's certificate was revoked, and no holder gets on with it. OK without one. */
+MUST_USE enum err shared_certificate_good(const struct work *work, const struct view *view, struct fault *f);
 /* Seals the key for all that have no envelope, and says that this node holds it. *why: a sealing key or an identity was
  * not what it should be, which kept nothing from the others. */
 MUST_USE enum err shared_share(struct work *work, const struct view *view, struct fault *why, struct fault *f);

@@ -141,6 +141,17 @@ static enum err content_check(const struct user_work *work, const struct kubecon
     return fault_if_reasons(f, CODE_EXPIRING, "it is not what it would be now");
 }
 
+/* Only the service knows. */
+static enum err revoked_check(const struct user_work *work, const struct certificate *leaf, struct fault *why,
+                              struct fault *f)
+{
+    char serial[SERIAL_TEXT_SIZE];
+    bool revoked = false;
+    hex_text(SPAN_OF(leaf->body.serial), serial, sizeof serial);
+    TRY(session_revoked(work->session, serial, &revoked, f));
+    return revoked ? fault_set(why, CODE_EXPIRING, "%s was revoked", serial) : OK;
+}
+
 static enum err file_look(const struct user_work *work, struct span text, struct fault *why, int64_t *ret_not_after,
                           struct fault *f)
 {
@@ -155,9 +166,12 @@ static enum err file_look(const struct user_work *work, struct span text, struct
                          work->wish->path);
     TRY(owner_check(work, &content, &leaf, &issuer, f));
     *ret_not_after = leaf.body.content.not_after;
-    if (content_check(work, &content, &leaf, &issuer, why) == ERR_NOMEM)
+    enum err err = content_check(work, &content, &leaf, &issuer, why);
+    if (err == ERR_NOMEM)
         return fault_no_memory(f);
-    return OK;
+    if (err == OK)
+        err = revoked_check(work, &leaf, why, f);
+    return err != OK && why->code == CODE_NONE ? err : OK;
 }
 
 /* Whether the file can stay as it is. */
@@ -282,6 +296,15 @@ static enum err certificate_get(struct user_work *work, struct fault *f)
     return OK;
 }
 
+/* What waited goes when the key is in the file, or will not be in any. */
+static enum err certificate_obtain(struct user_work *work, struct fault *f)
+{
+    enum err err = certificate_get(work, f);
+    if (err == OK || err == ERR_DENIED || work->spent)
+        unlink(bytes_text(&work->pending));
+    return err;
+}
+
 enum err user_kubeconfig(struct session *session, const struct user_wish *wish, struct fault *f)
 {
     AUTO(user_work) work = {.session = session, .wish = wish};
@@ -289,8 +312,16 @@ enum err user_kubeconfig(struct session *session, const struct user_wish *wish, 
     TRY(file_check(wish->path, FILE_MODE_PRIVATE, FILE_REPLACE, f));
     TRY(work_prepare(&work, f));
     TRY(file_stays(&work, &stays, f));
-    enum err err = stays ? OK : certificate_get(&work, f);
-    if (err == OK || err == ERR_DENIED || work.spent) /* the key is in the file, or will not be in any */
+    if (stays) {
         unlink(bytes_text(&work.pending));
+        return OK;
+    }
+    bool kept = access(bytes_text(&work.pending), F_OK) == 0;
+    enum err err = certificate_obtain(&work, f);
+    if (err == ERR_DENIED && kept && api_key_refused(f)) {
+        message("%s: the service refuses the key of an earlier run; asking with a new one", wish->path);
+        fault_clear(f);
+        err = certificate_obtain(&work, f);
+    }
     return err;
 }

@@ -354,6 +354,111 @@ class Interrupted(Nodes):
             self.assertEqual(digest, hashlib.sha256((root / path[1:]).read_bytes()).hexdigest())
 
 
+class Revoked(Nodes):
+    """What was revoked is replaced, with new keys; nothing else is touched."""
+
+    def serial(self, root, profile):
+        return run('openssl', 'x509', '-in', root / SETS / profile / 'tls.crt', '-noout', '-serial').stdout.strip()[7:].lower()
+
+    def revoke(self, *what, reason='keyCompromise'):
+        self.service.ensign('certificate', 'revoke', *what, '--reason', reason)
+
+    def keys(self, root):
+        """{SPKI: the files that hold the key}"""
+        found = {}
+        for path in files(root).values():
+            for key in pem_keys(path):
+                found.setdefault(spki_of_key(key), set()).add('/' + str(path.relative_to(root)))
+        return found
+
+    def reenrolled(self, root, node, revoked, token=None):
+        """Enrols again: new keys and certificates for the revoked profiles, the same inodes and times for all else."""
+        installed = {name: {file['path'] for item in self.items(node) for file in item['files'] if item['name'] == name}
+                     for name in revoked}
+        mine = set().union(*installed.values(), *({f'/{SETS}/{name}/{file}' for file in ('tls.key', 'tls.crt', 'chain.crt', 'ca.crt')}
+                                                  for name in revoked)) - {'/etc/kubernetes/pki/ca.crt', '/etc/etcd/pki/ca.crt'}
+        before, old = stamps(root), {spki for spki, paths in self.keys(root).items() if paths & mine}
+        others = [path for path in files(root).values()
+                  if '/' + str(path.relative_to(root)) not in mine | {f'/{SETS}/installed', CRL}
+                  and '.pending' not in path.parts]
+        serials = {name: self.serial(root, name) for name in revoked}
+        result = self.enroll(root, token or self.token(node))
+        after = stamps(root)
+        for name, serial in serials.items():
+            self.assertNotEqual(self.serial(root, name), serial)
+            self.assertIn(f'{name}: asking for another one, because {serial} was revoked', result.stderr)
+        self.assertEqual({path: after[path] for path in others}, {path: before[path] for path in others})
+        self.assertFalse(set(self.keys(root)) & old, 'a key of before is still there')
+        self.assertFalse((root / SETS / '.pending').exists())
+        for item in self.items(node):
+            if item['name'] not in revoked and 'certificate' in item:
+                self.assertIn(f'{item["name"]}: unchanged', result.stderr)
+        return result
+
+    def test_one_is_replaced(self):
+        root, token = self.enrolled('etcdone')
+        self.revoke(self.serial(root, 'etcd-healthcheck-client'))
+        self.reenrolled(root, 'etcdone', ['etcd-healthcheck-client'])
+        self.assertNotIn('asking', self.enroll(root, self.token('etcdone')).stderr)
+        self.revoke(self.serial(root, 'etcd-member'), reason='superseded')
+        self.enroll(root, token, exit_code=6)  # its one for this profile was for the key that is gone
+        self.reenrolled(root, 'etcdone', ['etcd-member'])
+
+    def test_a_whole_node(self):
+        """With its identity and what is in kubeconfigs; the token of before is revoked with it."""
+        root, token = self.enrolled('workerone')
+        self.revoke('--cluster', self.cluster, '--node', 'workerone', '--yes')
+        self.enroll(root, token, exit_code=3)
+        self.reenrolled(root, 'workerone', [item['name'] for item in self.items('workerone') if 'certificate' in item])
+        self.service.ensign('certificate', 'list', '--context', root / SETS / 'context')  # the identity that is there counts
+
+    def test_a_key_that_waits_is_not_asked_for_again(self):
+        """Killed at each call of a first enrolment; what the service has issued is revoked; a new token then does it."""
+        asked = 0
+        for at in range(1, KILLS_MAX, 7):
+            root, token = self.folder / f'at-{at}', self.token('etcdtwo')
+            more = ('--profile', 'etcd-member')
+            ended = self.enroll(root, token, *more, program=KILLED, exit_code=None, at=at).returncode == 0
+            self.revoke('--cluster', self.cluster, '--profile', 'etcd-member', '--yes')
+            result = self.enroll(root, self.token('etcdtwo'), *more)
+            asked += 'the service refuses the key of an earlier run' in result.stderr
+            serial = self.serial(root, 'etcd-member')
+            self.assertIn('valid', self.service.ensign('certificate', 'show', serial).stdout)
+            shutil.rmtree(root)
+            if ended:
+                break
+        print(f'killed at {at // 7 + 1} calls; {asked} times the key that waited was known to others')
+        self.assertGreater(asked, 0)
+
+    def test_replacement_of_what_is_revoked_is_killed(self):
+        root, _ = self.enrolled('etcdthree')
+        serial = self.serial(root, 'etcd-member')
+        self.revoke(serial)
+        for at in range(1, KILLS_MAX, 5):
+            token, copy = self.token('etcdthree'), self.folder / f'at-{at}'
+            shutil.copytree(root, copy)
+            ended = self.enroll(copy, token, program=KILLED, exit_code=None, at=at).returncode == 0
+            self.enroll(copy, token)
+            self.assertNotEqual(self.serial(copy, 'etcd-member'), serial)
+            self.assertEqual((copy / SETS / 'etcd-member/tls.crt').read_bytes(), (copy / 'etc/etcd/pki/member.crt').read_bytes())
+            shutil.rmtree(copy)
+            if ended:
+                break
+        self.assertGreater(at, 25)
+
+    def test_a_service_that_cannot_say_replaces_nothing(self):
+        root, token = self.enrolled('etcdone')
+        before = stamps(root)
+        for path in (root / SETS).glob('*/tls.crt'):
+            self.assertEqual(path.read_text().count('BEGIN'), 1)
+        self.service.kill('supervisor', 'server')
+        try:
+            self.enroll(root, token, exit_code=4)
+        finally:
+            self.service.start()
+        self.assertEqual(stamps(root), before)
+
+
 class Strangers(Nodes):
     """What is there and not ours."""
 

@@ -270,6 +270,44 @@ class SharedClient(unittest.TestCase):
         settle(cluster, rounds=10)
         self.same_pair(cluster)
 
+    # ---- revoked ----
+
+    def test_what_is_revoked_is_made_anew_by_a_reset_alone(self):
+        """No holder renews it, and the node that is new does not install it; then all have another."""
+        cluster = self.holding('revoked')
+        pair = self.same_pair(cluster)
+        shown = cluster.show(name=NAME)
+        serial, custodian = shown['certificate']['serial'], shown['custodian']
+        key = Key(pem=(cluster.path(custodian) / f'shared/{NAME}.key').read_bytes())
+        path, remedy = f'/v1/certificates/{serial}/revocation', f'ensign shared-key reset {NAME} --cluster revoked'
+        self.assertEqual(self.certify(cluster, custodian, key)[0], 200)  # the control
+        self.assertEqual(cluster.admin.post(path, {'reason': 'superseded'})[0], 200)
+        status, answer = self.certify(cluster, custodian, key)
+        self.assertEqual((status, answer['code'], 'ensign shared-key reset' in answer['detail']), (403, 'policy_denied', True))
+        for node in NODES:
+            status, answer = self.put(cluster, node, 1, Key())
+            self.assertEqual((status, remedy in answer['detail']), (409, True), answer)
+            for result in (self.service.ensign(*cluster.command(node, what=('renew', NAME)), check=False),
+                           cluster.sync(node, False)):
+                self.assertEqual(result.returncode, PENDING, result.stderr)
+                self.assertIn(remedy, result.stderr)
+        shutil.rmtree(cluster.path('cpthree') / NAME)
+        for kind in ('key', 'crt'):
+            (cluster.root('cpthree') / PKI / f'{NAME}.{kind}').unlink()
+        self.assertEqual(cluster.enroll('cpthree', check=False).returncode, PENDING)
+        self.assertFalse((cluster.root('cpthree') / PKI / f'{NAME}.crt').exists())
+        lines = [line.split() for line in self.service.ensign('cluster', 'certificates', 'revoked').stdout.splitlines()
+                 if NAME in line]
+        self.assertEqual([line[2] for line in lines], ['missing'] * 3)
+        self.reset(cluster, NAME, '--yes')
+        settle(cluster)
+        new = self.same_pair(cluster)
+        self.assertNotIn(new[0], pair)
+        self.assertEqual(cluster.show(name=NAME)['certificate']['state'], 'valid')
+        self.service.ensign(*cluster.command('cptwo', what=('renew', NAME)))  # as before
+        settle(cluster)
+        self.assertNotEqual(self.same_pair(cluster), new)
+
     # ---- reset ----
 
     def reset(self, cluster, name, *more, check=True, **options):
