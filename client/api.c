@@ -215,6 +215,7 @@ enum { KEY_SIZE = 16, KEY_TEXT_SIZE = 2 * KEY_SIZE + 1 };
 struct exchange {
     const char *method, *path, *url, *body;                      /* body NULL: none */
     char key_header[sizeof "Idempotency-Key: " + KEY_TEXT_SIZE]; /* the same for each attempt; only with a body */
+    char *match_header;                                          /* "If-Match: …", with a body; NULL: none */
 };
 
 enum repetition { REPEATED_HERE, REPEATED_BY_ANY_RUN }; /* who sends it again */
@@ -241,7 +242,8 @@ static enum err key_make(struct exchange *exchange, enum repetition repetition, 
 
 static CURLcode attempt(struct api *api, struct exchange *exchange, struct answer *answer)
 {
-    struct curl_slist with_key = {exchange->key_header, api->headers};
+    struct curl_slist with_match = {exchange->match_header, api->headers},
+                      with_key = {exchange->key_header, exchange->match_header ? &with_match : api->headers};
     answer_cleanup(answer);
     *answer = (struct answer){0};
     api->error[0] = '\0';
@@ -355,8 +357,9 @@ static enum err problem_fault(const struct api *api, const struct answer *answer
                      detail ? detail : "the service gives no detail", id ? id : "without an id");
 }
 
+/* tag  for If-Match; NULL: none */
 static enum err send_request(struct api *api, const char *method, const char *path, const json_t *body,
-                             enum repetition repetition, struct answer *ret_answer, struct fault *f)
+                             enum repetition repetition, const char *tag, struct answer *ret_answer, struct fault *f)
 {
     AUTO(bytes) url = {0};
     bytes_append_text(&url, server_is_socket(api->context->server) ? "http://localhost" : api->context->server);
@@ -369,20 +372,30 @@ static enum err send_request(struct api *api, const char *method, const char *pa
         free(dumped);
         TRY(bytes_check(&text, f));
     }
-    struct exchange exchange = {method, path, bytes_text(&url), body ? bytes_text(&text) : NULL, ""};
+    AUTO(bytes) match = {0};
+    bytes_appendf(&match, "If-Match: %s", tag ? tag : "");
+    TRY(bytes_check(&match, f));
+    struct exchange exchange = {
+        method, path, bytes_text(&url), body ? bytes_text(&text) : NULL, "", tag ? (char *)match.data : NULL};
     TRY(key_make(&exchange, repetition, f));
     TRY(exchange_run(api, &exchange, ret_answer, f));
     return ret_answer->status >= 200 && ret_answer->status < 300 ? OK : problem_fault(api, ret_answer, f);
+}
+
+static enum err json_parse(const struct answer *answer, const char *method, const char *path,
+                           struct document **ret_answer, struct fault *f)
+{
+    if (!content_is(answer, "application/json"))
+        return fault_set(f, CODE_UNTRUSTED, "the answer to %s %s is not JSON", method, path);
+    return document_parse_json(bytes_span(&answer->body), ret_answer, f);
 }
 
 static enum err json_exchange(struct api *api, const char *method, const char *path, const json_t *body,
                               enum repetition repetition, struct document **ret_answer, struct fault *f)
 {
     AUTO(answer) answer = {0};
-    TRY(send_request(api, method, path, body, repetition, &answer, f));
-    if (!content_is(&answer, "application/json"))
-        return fault_set(f, CODE_UNTRUSTED, "the answer to %s %s is not JSON", method, path);
-    return document_parse_json(bytes_span(&answer.body), ret_answer, f);
+    TRY(send_request(api, method, path, body, repetition, NULL, &answer, f));
+    return json_parse(&answer, method, path, ret_answer, f);
 }
 
 enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,
@@ -397,10 +410,30 @@ enum err api_json_once(struct api *api, const char *path, const json_t *body, st
     return json_exchange(api, "POST", path, body, REPEATED_BY_ANY_RUN, ret_answer, f);
 }
 
+enum err api_json_tagged(struct api *api, const char *path, struct document **ret_answer, struct bytes *ret_tag,
+                         struct fault *f)
+{
+    AUTO(answer) answer = {0};
+    struct curl_header *tag = NULL;
+    TRY(send_request(api, "GET", path, NULL, REPEATED_HERE, NULL, &answer, f));
+    if (curl_easy_header(api->curl, "ETag", 0, CURLH_HEADER, -1, &tag) != CURLHE_OK)
+        return fault_set(f, CODE_UNTRUSTED, "the answer to GET %s has no ETag", path);
+    TRY(bytes_copy(span_text(tag->value), ret_tag, f));
+    return json_parse(&answer, "GET", path, ret_answer, f);
+}
+
+enum err api_json_match(struct api *api, const char *path, const char *tag, const json_t *body,
+                        struct document **ret_answer, struct fault *f)
+{
+    AUTO(answer) answer = {0};
+    TRY(send_request(api, "PUT", path, body, REPEATED_HERE, tag, &answer, f));
+    return json_parse(&answer, "PUT", path, ret_answer, f);
+}
+
 enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f)
 {
     AUTO(answer) answer = {0};
-    TRY(send_request(api, "GET", path, NULL, REPEATED_HERE, &answer, f));
+    TRY(send_request(api, "GET", path, NULL, REPEATED_HERE, NULL, &answer, f));
     *ret_answer = answer.body;
     answer.body = (struct bytes){0};
     return OK;
@@ -409,7 +442,7 @@ enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, s
 enum err api_delete(struct api *api, const char *path, struct fault *f)
 {
     AUTO(answer) answer = {0};
-    return send_request(api, "DELETE", path, NULL, REPEATED_HERE, &answer, f);
+    return send_request(api, "DELETE", path, NULL, REPEATED_HERE, NULL, &answer, f);
 }
 
 bool api_key_refused(const struct fault *f)

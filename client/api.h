@@ -29,6 +29,12 @@ MUST_USE enum err api_json(struct api *api, const char *method, const char *path
  * day, by another run, too, it gets the answer that it got, and nothing is made twice. */
 MUST_USE enum err api_json_once(struct api *api, const char *path, const json_t *body, struct document **ret_answer,
                                 struct fault *f);
+/* GET of what others change, too: *ret_tag is the ETag that says what it was like (RFC 9110 section 8.8.3). */
+MUST_USE enum err api_json_tagged(struct api *api, const char *path, struct document **ret_answer,
+                                  struct bytes *ret_tag, struct fault *f);
+/* PUT in the place of what this tag says, and of nothing newer: ERR_CONFLICT (If-Match, section 13.1.1). */
+MUST_USE enum err api_json_match(struct api *api, const char *path, const char *tag, const json_t *body,
+                                 struct document **ret_answer, struct fault *f);
 MUST_USE enum err api_text(struct api *api, const char *path, struct bytes *ret_answer, struct fault *f);
 MUST_USE enum err api_delete(struct api *api, const char *path, struct fault *f);
 

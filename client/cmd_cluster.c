@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <string.h>
 
 #include "client/commands.h"
@@ -107,7 +108,8 @@ static enum err changes_print(const struct output *output, json_t *changes, stru
     return output_list(output, list, f);
 }
 
-static enum err update_print(const struct session *session, const struct document *answer, bool dry_run,
+/* dry_run_tag  of what a dry run was about, in quotes; else NULL */
+static enum err update_print(const struct session *session, const struct document *answer, const char *dry_run_tag,
                              struct fault *f)
 {
     const struct output output = {session->format, change_columns, ARRAY_SIZE(change_columns)};
@@ -116,13 +118,30 @@ static enum err update_print(const struct session *session, const struct documen
     if (!name || !json_is_array(changes))
         return fault_set(f, CODE_UNTRUSTED, "the service's answer is not what the API promises: the update");
     warnings_print(answer);
-    if (dry_run)
-        message("cluster %s is as it was (--dry-run)", name);
+    if (dry_run_tag)
+        message("cluster %s is as it was (--dry-run); to change it only while it is: --if-match %.*s", name,
+                (int)strcspn(dry_run_tag + 1, "\""), dry_run_tag + 1);
     else if (!json_is_true(json_object_get(json, "updated")))
         message("cluster %s has this file already", name);
     if (session->format == OUTPUT_JSON || session->format == OUTPUT_YAML)
         return output_object(&output, json, f);
     return json_array_size(changes) == 0 ? OK : changes_print(&output, changes, f);
+}
+
+/* What the cluster has to be like: as it is now, unless the option says. In the header it stands in quotes, which a
+ * shell would take away. */
+static enum err update_tag(const struct session *session, const char *path, const char *option, struct bytes *ret_tag,
+                           struct fault *f)
+{
+    CLEANUP(document_auto) struct document *now = NULL;
+    AUTO(bytes) tag = {0};
+    if (!option)
+        return api_json_tagged(session->api, path, &now, ret_tag, f);
+    for (const char *at = option; *at; at++)
+        if (!isalnum((unsigned char)*at))
+            return fault_set(f, CODE_USAGE, "--if-match takes what --dry-run says, without quotes");
+    bytes_appendf(&tag, "\"%s\"", option);
+    return bytes_give(&tag, ret_tag, f);
 }
 
 enum err cluster_update(const struct arguments *arguments, struct fault *f)
@@ -131,6 +150,7 @@ enum err cluster_update(const struct arguments *arguments, struct fault *f)
     AUTO(cluster) cluster = {0};
     AUTO(session) session = {0};
     AUTO(bytes) path = {0};
+    AUTO(bytes) tag = {0};
     bool dry_run = arguments->values[OPTION_DRY_RUN] != NULL;
     TRY(document_read(arguments->values[OPTION_FILE], &document, f));
     TRY(cluster_read(document, &cluster, f));
@@ -141,8 +161,9 @@ enum err cluster_update(const struct arguments *arguments, struct fault *f)
     json_t *body = json_pack("{s:O, s:b}", "cluster", document_json(document), "dry_run", dry_run);
     if (!body)
         return fault_no_memory(f);
-    TRY(api_json(session.api, "PUT", bytes_text(&path), body, &answer, f));
-    return update_print(&session, answer, dry_run, f);
+    TRY(update_tag(&session, bytes_text(&path), arguments->values[OPTION_IF_MATCH], &tag, f));
+    TRY(api_json_match(session.api, bytes_text(&path), bytes_text(&tag), body, &answer, f));
+    return update_print(&session, answer, dry_run ? bytes_text(&tag) : NULL, f);
 }
 
 /* ---- adopt ---- */

@@ -57,6 +57,9 @@ const struct option_row option_rows[OPTION_COUNT] = {
                        .help = "of a CRL: pem or der [pem]",
                        .words = format_words},
     [OPTION_GROUP] = {.name = "group", .argument = "NAME", .help = "a group of the user; may be given again"},
+    [OPTION_IF_MATCH] = {.name = "if-match",
+                         .argument = "TAG",
+                         .help = "only when the cluster is as that --dry-run found it"},
     [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
     [OPTION_KEY] = {.name = "key",
                     .argument = "FILE",
@@ -184,16 +187,18 @@ const struct command commands[] = {
      "  ensign cluster adopt -f cluster.yaml --pki /etc/kubernetes/pki\n"
      "  ensign cluster adopt -f cluster.yaml --pki ./kubernetes --etcd-pki ./etcd --generate-missing\n",
      cluster_adopt},
-    {"cluster update", "", 0, 0, READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(DRY_RUN), OPTION_BIT(FILE),
-     "change the inventory of a cluster",
+    {"cluster update", "", 0, 0, READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(DRY_RUN) | OPTION_BIT(IF_MATCH),
+     OPTION_BIT(FILE), "change the inventory of a cluster",
      "Puts the file in the place of the one that the cluster was made with, and shows what that changes;\n"
      "--dry-run only shows it. The name, etcd.topology and keys.authorities stay. When it is done, no\n"
      "certificate is issued by the file before any more. Those that were stay valid: `ensign cluster\n"
      "certificates` shows what is missing, differs and is extra then. A node that is not in the file any\n"
      "more is refused, with its tokens; when it comes back under its name, what it had is good again.\n"
-     "Of several who update a cluster at the same time one does, and the others exit with 6.\n\n"
+     "Of several who update a cluster at the same time one does, and the others exit with 6. --dry-run\n"
+     "names a tag: with --if-match TAG nothing is changed that was changed by another since then.\n\n"
      "  ensign cluster update -f cluster.yaml --dry-run\n"
-     "  ensign cluster update -f cluster.yaml\n",
+     "  ensign cluster update -f cluster.yaml\n"
+     "  ensign cluster update -f cluster.yaml --if-match 7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d67728\n",
      cluster_update},
     {"cluster check", "", 0, 0, HOSTS_OPTIONS, OPTION_BIT(FILE), "look whether hosts are fit for a cluster",
      "Asks all hosts of the cluster file over SSH what they are like, and lists what stands between them\n"

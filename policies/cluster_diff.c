@@ -7,7 +7,7 @@
 #include "ca/base/document.h"
 #include "policies/json.h"
 
-enum { PATH_TEXT_SIZE = DNS_NAME_MAX + 128 };
+enum { PATH_TEXT_SIZE = 2 * DNS_NAME_MAX + 192 }; /* of a node, and the name of a label with its prefix */
 
 void cluster_diff_cleanup(struct cluster_diff *diff)
 {
@@ -41,11 +41,23 @@ static void change_add(json_t **changes, const char *path, json_t *before, json_
 
 static void value_diff(const char *path, json_t *before, json_t *after, json_t **changes);
 
+/* "path/key", where a '~' of the key is "~0" and a '/' "~1" (RFC 6901 section 3). */
+static void path_append(const char *path, const char *key, char ret_path[PATH_TEXT_SIZE])
+{
+    size_t size = (size_t)snprintf(ret_path, PATH_TEXT_SIZE, "%s/", path);
+    for (; *key && size + 3 <= PATH_TEXT_SIZE; key++) {
+        if (*key == '~' || *key == '/')
+            ret_path[size++] = '~';
+        ret_path[size++] = (char)(*key == '~' ? '0' : *key == '/' ? '1' : *key);
+    }
+    ret_path[size] = '\0';
+}
+
 /* One member of two objects, either of which may be NULL. */
 static void member_diff(const char *path, const char *key, json_t *before, json_t *after, json_t **changes)
 {
     char inner[PATH_TEXT_SIZE];
-    snprintf(inner, sizeof inner, "%s/%s", path, key);
+    path_append(path, key, inner);
     value_diff(inner, json_object_get(before, key), json_object_get(after, key), changes);
 }
 

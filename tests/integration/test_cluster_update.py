@@ -3,15 +3,17 @@ import concurrent.futures
 import copy
 import hashlib
 import json
+import re
 import threading
 import unittest
 
 from lib import audit, der
 from lib.keys import Key
+from lib.relay import relay
 from lib.service import Client
 from lib.world import Case, cluster_document, issue
 
-EXPIRING = 5  # an exit code
+USAGE, EXPIRING, CONFLICT = 2, 5, 6  # exit codes
 UPDATES, ISSUERS = 12, 4
 
 
@@ -239,6 +241,31 @@ class Updates(Case):
             self.assertEqual(self.put(wishes[0], headers={'If-Match': etag})[0], 409)
         self.assertEqual(self.put(document, headers={'If-Match': f'"0", {self.stored("race")[1]}'})[0], 200)
         self.assertEqual(self.put(document, headers={'If-Match': '*'})[0], 200)
+
+    def test_what_another_changed_meanwhile_is_not_lost(self):
+        """Between the command's own read and its write, and since a dry run."""
+        document = self.cluster('meanwhile', '10.33.0')
+        wish = lambda number: document | {'controlPlaneEndpoint': f'10.33.0.{number}:6443'}
+        socket = f"unix://{self.service.state / 'run' / 'ensignd.sock'}"
+
+        def other_first(method, path, body):
+            if method == 'GET':  # which was answered
+                self.assertEqual(self.put(wish(90))[0], 200)
+            return body
+
+        with relay(self.service, other_first) as server:
+            said = self.update(wish(91), '--server', server, code=CONFLICT).stderr
+        self.assertIn('look at it again', said)
+        self.assertEqual(self.stored('meanwhile')[0], wish(90))
+        said = self.update(wish(92), '--dry-run', '--server', socket).stderr
+        tag = re.search(r'--if-match (\w+)\n', said).group(1)
+        self.update(wish(92), '--if-match', tag)
+        self.assertEqual(self.stored('meanwhile')[0], wish(92))
+        self.update(wish(93), '--if-match', tag, code=CONFLICT)
+        self.update(wish(93), '--if-match', '*', code=USAGE)
+        self.assertEqual(self.stored('meanwhile')[0], wish(92))
+        self.update(wish(93))
+        self.assertEqual(self.stored('meanwhile')[0], wish(93))
 
     def test_nothing_is_issued_by_the_inventory_before(self):
         """The log has each update and each certificate in their order: those behind an update are as it says."""

@@ -254,6 +254,40 @@ class Users(Case):
                 self.assertEqual(len(self.serials('jane') - before), 1 if lost else 2)
                 self.file.unlink()
 
+    def revoke(self, serial, reason='keyCompromise'):
+        self.service.ensign('certificate', 'revoke', serial, '--reason', reason)
+
+    def test_what_was_revoked_is_replaced(self):
+        self.user()
+        first = Kubeconfig(self.file)
+        self.revoke(first.serial(), 'superseded')
+        self.assertIn(f'because {first.serial()} was revoked', self.user())
+        second = Kubeconfig(self.file)
+        second.check()
+        self.assertNotIn(first.key, second.key)
+        self.assertNotEqual(second.serial(), first.serial())
+        self.assertIn('unchanged', self.user())
+
+    def test_what_was_revoked_after_a_lost_answer_is_not_taken(self):
+        """Neither the certificate nor, when others know it, its key."""
+        for reason in ('superseded', 'keyCompromise'):
+            for group in ('manager', 'developers'):  # the same request again, and another one by the same key
+                with self.subTest(reason=reason, group=group):
+                    before = self.serials('jane')
+                    with relay(self.service, lambda method, path, body: None if method == 'POST' else body) as server:
+                        self.user('--group', 'manager', server=server, code=4)
+                    lost, = self.serials('jane') - before
+                    kept = self.pending_key()
+                    self.revoke(lost, reason)
+                    said = self.user('--group', group, server=f"unix://{self.service.state / 'run' / 'ensignd.sock'}")
+                    written = Kubeconfig(self.file)
+                    written.check()
+                    self.assertNotEqual(written.serial(), lost)
+                    anew = reason == 'keyCompromise' or group == 'manager'
+                    self.assertEqual((written.key != kept, 'refuses the key of an earlier run' in said), (anew, anew))
+                    self.assertEqual(self.files(), ['config'])
+                    self.file.unlink()
+
     def test_another_wish_after_a_lost_answer(self):
         """The same key, for what is asked for now."""
         with relay(self.service, lambda method, path, body: None if method == 'POST' else body) as server:

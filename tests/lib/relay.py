@@ -7,7 +7,7 @@ import threading
 
 from lib.world import UnixConnection
 
-PASSED_ON = ('Content-Type', 'Idempotency-Key')
+PASSED_ON = ('Content-Type', 'Idempotency-Key', 'If-Match')
 
 
 @contextlib.contextmanager
@@ -31,10 +31,12 @@ def relay(service, change):
             self.send_response(answer.status)
             self.send_header('Content-Type', answer.getheader('Content-Type'))
             self.send_header('Content-Length', str(len(body)))
+            if answer.getheader('ETag'):
+                self.send_header('ETag', answer.getheader('ETag'))
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_POST = do_PUT = do_GET
 
         def log_message(self, *_):
             pass

@@ -76,6 +76,8 @@ static const struct row rows[] = {
     {"    hostnames: [etcdone.example.com]\n", "", "/nodes/etcdone/hostnames [\"etcdone.example.com\"] null", ""},
     {"roles: [control-plane]}", "roles: [control-plane, worker]}",
      "/nodes/masterone/roles [\"control-plane\"] [\"control-plane\",\"worker\"]", ""},
+    {"roles: [control-plane]}", "roles: [control-plane], labels: {example.com/pool: a, zone: b}}",
+     "/nodes/masterone/labels/example.com~1pool null \"a\"; /nodes/masterone/labels/zone null \"b\"", ""},
     /* in another order, and with another first control plane */
     {"  - {name: etcdtwo, addresses: [192.0.2.62], roles: [etcd]}\n"
      "  - {name: etcdthree, addresses: [192.0.2.63], roles: [etcd]}\n",
