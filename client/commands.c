@@ -343,8 +343,9 @@ const struct command commands[] = {
      "cluster was adopted, is replaced, unless a name would be lost with it. With --out DIR the sets lie\n"
      "in DIR, and unless --root is given nothing but the sets is written.\n\n"
      "Without --profile: all that the node's roles need. Run again it completes what was interrupted,\n"
-     "leaves alone what is complete, and says when the cluster's CA is another one now, for which a new\n"
-     "token is needed. It also writes a context beside the sets, for later commands on this node.\n\n"
+     "leaves alone what is complete, and replaces what was revoked, by new keys; for that, and where the\n"
+     "cluster's CA is another one now, a new token is needed. It also writes a context beside the sets, for later "
+     "commands on this node.\n\n"
      "A control plane gets what is the same on all of them, too: the service accounts' key (where one is\n"
      "in use already, that one) and, with etcd.apiserverClient: shared in the cluster file, the API\n"
      "servers' certificate for etcd. When no other has sealed them for this node within --timeout, the exit\n"
@@ -418,7 +419,9 @@ const struct command commands[] = {
      "One, or with --yes all valid ones of a node, a profile or a user; all that is given must match.\n"
      "A node alone loses its identity and its join tokens, too. The CRL that lists them is there when\n"
      "this returns; who checks it learns of it with its next copy (`ensign ca crl`). What is revoked is\n"
-     "not renewed: the node needs a new token. The service itself refuses a revoked identity at once.\n\n"
+     "not renewed: with a new token, `ensign enroll` on the node makes it anew. With keyCompromise nothing\n"
+     "is issued for its key any more, whoever asks. What control planes share an admin has made anew with\n"
+     "`ensign shared-key reset`. The service itself refuses a revoked identity at once.\n\n"
      "  ensign certificate revoke 0cf548e069c1e9f49a2a7b9ca7aa7c161cbcfea9 --reason keyCompromise\n"
      "  ensign certificate revoke --cluster vagrant --node etcdtwo --reason cessationOfOperation --yes\n"
      "  ensign certificate revoke --cluster vagrant --user jane --reason privilegeWithdrawn --yes\n",
@@ -504,8 +507,9 @@ const struct command commands[] = {
      shared_key_renew},
     {"shared-key reset", "NAME", 1, 1, OPTIONS_SERVICE | OPTION_BIT(CLUSTER) | OPTION_BIT(YES), OPTION_BIT(CLUSTER),
      "have a key that is lost made anew",
-     "For a key that no control plane has any more, or that somebody has who should not: the next control\n"
-     "plane that asks makes another one. After that of sa, every token of a service account is refused.\n"
+     "For a key that no control plane has any more, or that somebody has who should not, and for one whose\n"
+     "certificate was revoked: the next control plane that asks makes another one. After that of sa, every token of a "
+     "service account is refused.\n"
      "Try `ensign recovery open` first. Only an admin of the service may do it; says what it means and\n"
      "asks for the name, unless --yes is given.\n\n"
      "  ensign shared-key reset sa --cluster vagrant\n",

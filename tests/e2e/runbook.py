@@ -23,7 +23,8 @@ CHECKS = {
         ('ETCDCTL_CERT=etcdtwo/etc/etcd/pki/healthcheck-client.crt '
          'ETCDCTL_KEY=etcdtwo/etc/etcd/pki/healthcheck-client.key etcdctl get ship', 'ensign'),
         ('ETCDCTL_CERT=etcdone/etc/etcd/pki/healthcheck-client.crt '
-         'ETCDCTL_KEY=etcdone/etc/etcd/pki/healthcheck-client.key etcdctl get ship', 'ensign')],
+         'ETCDCTL_KEY=etcdone/etc/etcd/pki/healthcheck-client.key etcdctl get ship', 'ensign'),
+        ('cmp stolen.key etcdone/etc/etcd/pki/healthcheck-client.key', 'differ')],
     'Everything expires next week': [
         *((f'openssl x509 -in {file}.crt -noout -checkend $((360 * 86400))', 'will not expire') for file in (
             'etcdone/etc/etcd/pki/member', 'etcdthree/etc/etcd/pki/healthcheck-client',
