@@ -148,7 +148,7 @@ struct listing {
     struct crl crl;            /* what that lists */
     struct crl_entry *entries; /* of the next */
     size_t count, capacity;
-    bool unlisted; /* something was revoked that the last does not list */
+    bool unlisted; /* something was revoked that the last does not list, or for another reason */
     struct fault *f;
     enum err err;
 };
@@ -180,7 +180,8 @@ static bool listing_visit(void *context, const struct revocation_record *record)
     struct listing *listing = context;
     if (entry_spent(listing->last, listing->now, record))
         return true;
-    listing->unlisted |= !crl_find(&listing->crl, record->serial);
+    const struct crl_entry *listed = crl_find(&listing->crl, record->serial);
+    listing->unlisted |= !listed || listed->reason != record->reason;
     listing->err = entry_add(listing, record);
     return listing->err == OK;
 }

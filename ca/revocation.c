@@ -128,10 +128,13 @@ static enum err batch_add(struct ca *ca, const uint8_t serial[SERIAL_SIZE], stru
     AUTO(certificate_record) record = {0};
     uint64_t revision = 0;
     TRY(record_load(ca, serial, &record, &revision, f));
-    if (record.revoked_at)
+    bool again = record.revoked_at != 0;
+    if (again && batch->reason != CRL_KEY_COMPROMISE)
         return OK;
-    TRY(place_block(ca, &record, batch, f)); /* which looks at the record as it is now */
-    record.revoked_at = batch->now;
+    if (!again) {
+        TRY(place_block(ca, &record, batch, f)); /* which looks at the record as it is now */
+        record.revoked_at = batch->now;
+    }
     record_put(&record, revision, &batch->change);
     row_put(&record, batch->reason, batch);
     if (batch->reason == CRL_KEY_COMPROMISE)
@@ -169,7 +172,7 @@ static enum err batch_once(struct ca *ca, const struct certificate_record *recor
     return OK;
 }
 
-/* Those that are revoked meanwhile are left as they are. */
+/* Those that are revoked meanwhile are left as they are, but for the reason keyCompromise. */
 static enum err batch_run(struct ca *ca, const struct caller *caller, const struct certificate_record *records,
                           size_t count, uint8_t reason, struct fault *f)
 {
@@ -221,8 +224,12 @@ enum err revocation_make(struct ca *ca, const struct caller *caller, const uint8
     if (!record.revoked_at)
         TRY(batch_run(ca, caller, &record, 1, reason, f));
     enum err err = row_load(ca, &record, ret_record, f);
-    return err != ERR_ABSENT ? err
-                             : fault_set(f, CODE_CONFLICT, "this certificate was revoked, and has expired since then");
+    if (err == ERR_ABSENT)
+        return fault_set(f, CODE_CONFLICT, "this certificate was revoked, and has expired since then");
+    if (err != OK || reason != CRL_KEY_COMPROMISE || ret_record->reason == CRL_KEY_COMPROMISE)
+        return err;
+    TRY(batch_run(ca, caller, &record, 1, reason, f)); /* what was said first was not all */
+    return row_load(ca, &record, ret_record, f);
 }
 
 /* ---- keys that others know ---- */

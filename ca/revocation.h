@@ -43,10 +43,10 @@ MUST_USE enum err known_key_unpack(struct span row, struct known_key *ret_key, s
 
 /* ---- revoking ---- */
 
-/* ret_record: what stands now; again, it is what was stored the first time, whatever the reason is now, and nothing is
- * written. ERR_ABSENT; ERR_CONFLICT (CODE_CONFLICT) it has expired, revoked before or not; ERR_DENIED
- * (CODE_POLICY_DENIED) an operator, for what belongs to no node or user of a cluster: an identity of the service, or
- * its own certificate. The denial is in the audit log. */
+/* ret_record: what stands now; again, it is what was stored the first time, and nothing is written, unless the reason
+ * is keyCompromise and was another one: that takes its place. ERR_ABSENT; ERR_CONFLICT (CODE_CONFLICT) it has expired,
+ * revoked before or not; ERR_DENIED (CODE_POLICY_DENIED) an operator, for what belongs to no node or user of a cluster:
+ * an identity of the service, or its own certificate. The denial is in the audit log. */
 MUST_USE enum err revocation_make(struct ca *ca, const struct caller *caller, const uint8_t serial[SERIAL_SIZE],
                                   uint8_t reason, struct revocation_record *ret_record, struct fault *f);
 

@@ -99,12 +99,14 @@ static json_t *json_name(const char *name)
     return name[0] ? json_string(name) : json_null();
 }
 
-/* The certificate of the node identity that signed something. */
-static enum err identity_json(struct ca *ca, const uint8_t serial[SERIAL_SIZE], json_t **ret_pem, struct fault *f)
+/* The certificate of the node identity that signed something, and whether it was revoked. */
+static enum err identity_json(struct ca *ca, const uint8_t serial[SERIAL_SIZE], json_t **ret_pem, bool *ret_revoked,
+                              struct fault *f)
 {
     AUTO(certificate_record) record = {0};
     AUTO(bytes) pem = {0};
     TRY(certificate_get(ca, serial, &record, f));
+    *ret_revoked = record.revoked_at != 0;
     pem_append(&pem, "CERTIFICATE", bytes_span(&record.certificate));
     TRY(bytes_check(&pem, f));
     *ret_pem = json_string(bytes_text(&pem));
@@ -134,16 +136,20 @@ static const struct shared_receiver *view_receiver(struct view *view, const char
     return shared_receiver_current(receiver, view->cluster, &view->keys) ? receiver : NULL;
 }
 
+/* A node whose identity was revoked is none to seal for, until it has another one and publishes a key by it. */
 static enum err nodes_json(struct view *view, json_t **list, struct fault *f)
 {
     for (size_t i = 0; i < view->keys.count; i++) {
         const struct sealing_key *key = &view->keys.items[i];
         const struct shared_receiver *receiver = view_receiver(view, key->node);
-        json_t *pem = NULL;
-        TRY(identity_json(view->ca, key->serial, &pem, f));
+        CLEANUP(json_cleanup) json_t *pem = NULL;
+        bool revoked = false;
+        TRY(identity_json(view->ca, key->serial, &pem, &revoked, f));
+        if (revoked)
+            continue;
         json_list_add(list, json_pack("{ss so so so sb sb}", "node", key->node, "sealing_key",
                                       json_base64url(SPAN_OF(key->public_key)), "signature",
-                                      json_base64url(bytes_span(&key->signature)), "certificate", pem, "sealed",
+                                      json_base64url(bytes_span(&key->signature)), "certificate", TAKE(pem), "sealed",
                                       receiver && receiver->sealed.size > 0, "holds", receiver && receiver->holds));
     }
     return OK;
@@ -159,7 +165,8 @@ static enum err envelope_json(struct view *view, json_t **ret_json, struct fault
     if (!receiver || receiver->sealed.size == 0)
         return OK;
     json_t *pem = NULL;
-    TRY(identity_json(view->ca, receiver->serial, &pem, f));
+    bool revoked; /* what is in the envelope is the key that was claimed, or nobody takes it */
+    TRY(identity_json(view->ca, receiver->serial, &pem, &revoked, f));
     *ret_json = json_pack("{ss so so so so}", "sender", receiver->sender, "certificate", pem, "sealing_key",
                           json_base64url(SPAN_OF(receiver->sealing_key)), "sealed",
                           json_base64url(bytes_span(&receiver->sealed)), "signature",

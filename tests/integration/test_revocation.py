@@ -238,6 +238,22 @@ class Revocation(Case):
         self.issued(fresh, der.request(Key()))
         self.issued(node, der.request(Key()), 'etcd-healthcheck-client', replaces=other['serial'])
 
+    def test_who_finds_out_later_that_others_know_the_key(self):
+        key = Key()
+        serial = self.member(key=key)['serial']
+        first, before = self.revoke(serial, 'superseded'), self.crl()
+        self.member(key=key)
+        answer, crl = self.revoke(serial), self.crl()
+        self.assertEqual((answer['revoked_at'], answer['reason']), (first['revoked_at'], 'keyCompromise'))
+        self.assertEqual((answer['crl']['number'], crl.reasons.count('Key Compromise')),
+                         (crl.number, before.reasons.count('Key Compromise') + 1))
+        self.assertGreater(crl.number, before.number)
+        self.remedy(self.admin, der.request(key), '/csr/publicKey', node='etcdone')
+        leaves = len(audit.leaves(self.admin))
+        for reason in ('keyCompromise', 'superseded'):
+            self.assertEqual(self.revoke(serial, reason), answer)
+        self.assertEqual((len(audit.leaves(self.admin)), self.crl().number), (leaves, crl.number))
+
     def test_issued_and_revoked_at_once(self):
         """Whoever comes first: in the end no certificate of the key is valid that was issued after the revocation."""
         for _ in range(5):

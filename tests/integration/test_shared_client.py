@@ -308,6 +308,22 @@ class SharedClient(unittest.TestCase):
         settle(cluster)
         self.assertNotEqual(self.same_pair(cluster), new)
 
+    def test_nothing_is_sealed_for_a_node_whose_identity_was_revoked(self):
+        cluster = self.holding('sealed')
+        listed = lambda: {node['node'] for node in cluster.show(name=NAME)['nodes']}
+        self.assertEqual(listed(), set(NODES))
+        serial = run('openssl', 'x509', '-noout', '-serial', '-in', cluster.path('cpthree') / 'node-identity/tls.crt').stdout
+        path = f'/v1/certificates/{serial.strip()[7:].lower()}/revocation'
+        self.assertEqual(cluster.admin.post(path, {'reason': 'keyCompromise'})[0], 200)
+        self.assertEqual(listed(), set(NODES[:2]))
+        self.service.ensign(*cluster.command('cpone', what=('renew', NAME)))
+        settle(cluster, NODES[:2])
+        self.same_pair(cluster, NODES[:2])
+        (cluster.folder / 'cpthree.token').unlink()
+        self.assertIn('was revoked', cluster.enroll('cpthree', check=False).stderr)
+        settle(cluster)
+        self.same_pair(cluster)
+
     # ---- reset ----
 
     def reset(self, cluster, name, *more, check=True, **options):
