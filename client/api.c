@@ -1,5 +1,6 @@
 #include "client/api.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ struct api {
     CURL *curl;
     struct curl_slist *headers;
     struct pin_check check;
+    struct answers *answers; /* NULL: nothing is kept */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -34,7 +36,8 @@ struct answer {
     long status;
     struct bytes body;
     bool too_large;
-    const char *content_type; /* of the curl handle, until the next request */
+    const char *content_type;     /* of the curl handle, until the next request; or of the answer that is kept */
+    char etag[ETAG_TEXT_MAX + 1]; /* empty: none, or none that could be kept */
     curl_off_t retry_after_seconds;
 };
 
@@ -135,6 +138,24 @@ static size_t body_receive(char *data, size_t size, size_t count, void *argument
     return answer->body.failed ? 0 : total;
 }
 
+static const char etag_header[] = "ETag:";
+
+static size_t header_receive(char *data, size_t size, size_t count, void *argument)
+{
+    struct answer *answer = argument;
+    const size_t total = size * count, name_size = sizeof etag_header - 1;
+    if (total <= name_size || strncasecmp(data, etag_header, name_size) != 0)
+        return total;
+    struct span value = span((const uint8_t *)data + name_size, total - name_size);
+    while (value.size > 0 && isspace(value.data[0]))
+        value = span(value.data + 1, value.size - 1);
+    while (value.size > 0 && isspace(value.data[value.size - 1]))
+        value.size--;
+    if (value.size <= ETAG_TEXT_MAX)
+        snprintf(answer->etag, sizeof answer->etag, "%.*s", (int)value.size, (const char *)value.data);
+    return total;
+}
+
 enum err api_open(const struct context *context, int64_t timeout_seconds, struct api **ret_api, struct fault *f)
 {
     CLEANUP(api_auto) struct api *api = calloc(1, sizeof *api);
@@ -153,6 +174,7 @@ enum err api_open(const struct context *context, int64_t timeout_seconds, struct
     curl_easy_setopt(api->curl, CURLOPT_TIMEOUT, (long)TOTAL_SECONDS);
     curl_easy_setopt(api->curl, CURLOPT_USERAGENT, "ensign/" ENSIGN_VERSION);
     curl_easy_setopt(api->curl, CURLOPT_WRITEFUNCTION, body_receive);
+    curl_easy_setopt(api->curl, CURLOPT_HEADERFUNCTION, header_receive);
     connection_set(api);
     TRY(headers_set(api, f));
     *ret_api = TAKE(api);
@@ -171,6 +193,11 @@ void api_stop_at(struct api *api, const volatile sig_atomic_t *stop)
     curl_easy_setopt(api->curl, CURLOPT_XFERINFOFUNCTION, stop_look);
     curl_easy_setopt(api->curl, CURLOPT_XFERINFODATA, (void *)(uintptr_t)stop);
     curl_easy_setopt(api->curl, CURLOPT_NOPROGRESS, 0L);
+}
+
+void api_remember(struct api *api, struct answers *answers)
+{
+    api->answers = answers;
 }
 
 /* ---- one attempt ---- */
@@ -215,7 +242,8 @@ enum { KEY_SIZE = 16, KEY_TEXT_SIZE = 2 * KEY_SIZE + 1 };
 struct exchange {
     const char *method, *path, *url, *body;                      /* body NULL: none */
     char key_header[sizeof "Idempotency-Key: " + KEY_TEXT_SIZE]; /* the same for each attempt; only with a body */
-    char *match_header;                                          /* "If-Match: …", with a body; NULL: none */
+    char *tag_header;               /* "If-Match: …" or, of a GET, "If-None-Match: …"; NULL: none */
+    const struct answer_kept *kept; /* of a GET: what we have of it; NULL: nothing */
 };
 
 enum repetition { REPEATED_HERE, REPEATED_BY_ANY_RUN }; /* who sends it again */
@@ -242,21 +270,23 @@ static enum err key_make(struct exchange *exchange, enum repetition repetition, 
 
 static CURLcode attempt(struct api *api, struct exchange *exchange, struct answer *answer)
 {
-    struct curl_slist with_match = {exchange->match_header, api->headers},
-                      with_key = {exchange->key_header, exchange->match_header ? &with_match : api->headers};
+    struct curl_slist with_tag = {exchange->tag_header, api->headers};
+    struct curl_slist *headers = exchange->tag_header ? &with_tag : api->headers;
+    struct curl_slist with_key = {exchange->key_header, headers};
     answer_cleanup(answer);
     *answer = (struct answer){0};
     api->error[0] = '\0';
     api->check.ca_found = false;
     curl_easy_setopt(api->curl, CURLOPT_URL, exchange->url);
     curl_easy_setopt(api->curl, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(api->curl, CURLOPT_HTTPHEADER, exchange->body ? &with_key : api->headers);
+    curl_easy_setopt(api->curl, CURLOPT_HTTPHEADER, exchange->body ? &with_key : headers);
     if (exchange->body) {
         curl_easy_setopt(api->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(exchange->body));
         curl_easy_setopt(api->curl, CURLOPT_POSTFIELDS, exchange->body);
     }
     curl_easy_setopt(api->curl, CURLOPT_CUSTOMREQUEST, exchange->method);
     curl_easy_setopt(api->curl, CURLOPT_WRITEDATA, answer);
+    curl_easy_setopt(api->curl, CURLOPT_HEADERDATA, answer);
     CURLcode result = curl_easy_perform(api->curl);
     if (result == CURLE_OK) {
         curl_easy_getinfo(api->curl, CURLINFO_RESPONSE_CODE, &answer->status);
@@ -357,6 +387,24 @@ static enum err problem_fault(const struct api *api, const struct answer *answer
                      detail ? detail : "the service gives no detail", id ? id : "without an id");
 }
 
+/* What is kept takes the place of an answer that says only that it is the same; else the answer is what is kept. */
+static enum err answer_settle(struct api *api, const struct exchange *exchange, struct answer *answer, struct fault *f)
+{
+    enum { NOT_MODIFIED = 304 };
+    if (answer->status == NOT_MODIFIED && exchange->kept) {
+        answer->status = 200;
+        answer->content_type = exchange->kept->content_type;
+        bytes_free(&answer->body);
+        return bytes_copy(bytes_span(&exchange->kept->body), &answer->body, f);
+    }
+    if (answer->status < 200 || answer->status >= 300)
+        return problem_fault(api, answer, f);
+    if (strcmp(exchange->method, "GET") == 0)
+        answers_keep(api->answers, exchange->path, answer->etag, answer->content_type ? answer->content_type : "",
+                     bytes_span(&answer->body));
+    return OK;
+}
+
 /* tag  for If-Match; NULL: none */
 static enum err send_request(struct api *api, const char *method, const char *path, const json_t *body,
                              enum repetition repetition, const char *tag, struct answer *ret_answer, struct fault *f)
@@ -372,14 +420,19 @@ static enum err send_request(struct api *api, const char *method, const char *pa
         free(dumped);
         TRY(bytes_check(&text, f));
     }
-    AUTO(bytes) match = {0};
-    bytes_appendf(&match, "If-Match: %s", tag ? tag : "");
-    TRY(bytes_check(&match, f));
-    struct exchange exchange = {
-        method, path, bytes_text(&url), body ? bytes_text(&text) : NULL, "", tag ? (char *)match.data : NULL};
+    AUTO(bytes) header = {0};
+    const struct answer_kept *kept = strcmp(method, "GET") == 0 ? answers_find(api->answers, path) : NULL;
+    bytes_appendf(&header, "%s: %s", kept ? "If-None-Match" : "If-Match", kept ? kept->etag : tag ? tag : "");
+    TRY(bytes_check(&header, f));
+    struct exchange exchange = {.method = method,
+                                .path = path,
+                                .url = bytes_text(&url),
+                                .body = body ? bytes_text(&text) : NULL,
+                                .tag_header = kept || tag ? (char *)header.data : NULL,
+                                .kept = kept};
     TRY(key_make(&exchange, repetition, f));
     TRY(exchange_run(api, &exchange, ret_answer, f));
-    return ret_answer->status >= 200 && ret_answer->status < 300 ? OK : problem_fault(api, ret_answer, f);
+    return answer_settle(api, &exchange, ret_answer, f);
 }
 
 static enum err json_parse(const struct answer *answer, const char *method, const char *path,

@@ -10,6 +10,7 @@
 
 #include <signal.h>
 
+#include "client/answers.h"
 #include "client/context.h"
 
 struct api;
@@ -21,6 +22,9 @@ void api_auto(struct api **api); /* for CLEANUP() */
 
 /* A request that waits is given up within a second (CODE_UNREACHABLE) once *stop is not 0. */
 void api_stop_at(struct api *api, const volatile sig_atomic_t *stop);
+
+/* From now on what is got is kept there, and not sent again while it is the same. Borrowed; must outlive the api. */
+void api_remember(struct api *api, struct answers *answers);
 
 /* path begins with "/v1"; its parts are escaped already (percent_append). body NULL: none. */
 MUST_USE enum err api_json(struct api *api, const char *method, const char *path, const json_t *body,

@@ -43,7 +43,7 @@ static int authorities_drop(void **state)
 }
 
 /* The n-th request gets the n-th answer; when there are no more, the last one again. */
-struct answers {
+struct script {
     const char *const *next;
     size_t requests;
 };
@@ -51,7 +51,7 @@ struct answers {
 static void answer_next(void *context, const char *request, struct bytes *response)
 {
     (void)request;
-    struct answers *answers = context;
+    struct script *answers = context;
     answers->requests++;
     bytes_append_text(response, answers->next[0]);
     if (answers->next[1])
@@ -70,7 +70,7 @@ static struct outcome ask(const struct made_certificate *leaf, const struct made
                           const uint8_t pin[SHA256_SIZE], const char *const *answers)
 {
     struct outcome outcome = {.err = OK};
-    struct answers list = {.next = answers};
+    struct script list = {.next = answers};
     struct tls_server *server = tls_server_start(leaf, chain, answer_next, &list);
     AUTO(context) context = {.has_pin = true};
     snprintf(context.server, sizeof context.server, "https://localhost:%u", tls_server_port(server));
@@ -184,7 +184,7 @@ static void test_posts_have_a_key(void **state)
     (void)state;
     const char *const list[] = {ANSWER("503 Service Unavailable", "Retry-After: 1\r\n", "application/problem+json", ""),
                                 hello, NULL};
-    struct answers answers = {.next = list};
+    struct script answers = {.next = list};
     struct made_certificate leaf =
         certificate_make(&(struct making){.name = "localhost", .issuer = &authorities.ours, .not_after_seconds = DAY});
     const struct made_certificate *const chain[] = {&authorities.ours, NULL};
@@ -208,6 +208,60 @@ static void test_posts_have_a_key(void **state)
     assert_int_equal(strlen(keys[0]), 32);
     assert_string_equal(keys[0], keys[1]);
     assert_string_not_equal(keys[1], keys[2]);
+    made_certificate_cleanup(&leaf);
+    free(received);
+}
+
+/* What was got before is asked for by its ETag, by another api, too; only what has one, and only at its own path. */
+static void test_known_answers_are_not_sent_again(void **state)
+{
+    (void)state;
+#define TAGGED(body) ANSWER("200 OK", "etag:  \"one\" \r\n", "application/json", body)
+    static const struct {
+        const char *path, *answer, *name; /* name NULL: the answer is refused */
+        bool conditional;                 /* the request */
+    } steps[] = {
+        {"/v1/x", TAGGED("{\"name\":\"a\"}"), "a", false},
+        {"/v1/x", ANSWER("304 Not Modified", "ETag: \"one\"\r\n", "text/plain", ""), "a", true},
+        {"/v1/x", ANSWER("503 Service Unavailable", "", "application/problem+json", ""), NULL, true},
+        {"/v1/y", ANSWER("304 Not Modified", "", "text/plain", ""), NULL, false},
+        {"/v1/x", ANSWER("200 OK", "", "application/json", "{\"name\":\"b\"}"), "b", true},
+        {"/v1/x", TAGGED("{\"name\":\"c\"}"), "c", false},
+    };
+    enum { STEPS = ARRAY_SIZE(steps) };
+    const char *list[STEPS + 1] = {NULL};
+    struct script script = {.next = list};
+    AUTO(answers) kept = {0};
+    struct made_certificate leaf =
+        certificate_make(&(struct making){.name = "localhost", .issuer = &authorities.ours, .not_after_seconds = DAY});
+    const struct made_certificate *const chain[] = {&authorities.ours, NULL};
+    for (size_t i = 0; i < STEPS; i++)
+        list[i] = steps[i].answer;
+    struct tls_server *server = tls_server_start(&leaf, chain, answer_next, &script);
+    AUTO(context) context = {.has_pin = true};
+    snprintf(context.server, sizeof context.server, "https://localhost:%u", tls_server_port(server));
+    certificate_pin(&authorities.ours, context.pin);
+    for (size_t i = 0; i < STEPS; i++) {
+        struct fault f = {0};
+        CLEANUP(api_auto) struct api *api = NULL;
+        CLEANUP(document_auto) struct document *answer = NULL;
+        assert_int_equal(api_open(&context, 0, &api, &f), OK);
+        api_remember(api, &kept);
+        enum err err = api_json(api, "GET", steps[i].path, NULL, &answer, &f);
+        print_message("%zu: %s\n", i, f.text);
+        assert_int_equal(err == OK, steps[i].name != NULL);
+        if (steps[i].name)
+            assert_string_equal(json_string_value(json_object_get(document_json(answer), "name")), steps[i].name);
+    }
+    char *received = tls_server_stop(server);
+    const char *next = received;
+    assert_int_equal(script.requests, STEPS);
+    for (size_t i = 0; i < STEPS; i++) {
+        const char *end = strstr(next, "\r\n\r\n"), *found = strstr(next, "\r\nIf-None-Match: \"one\"\r\n");
+        assert_non_null(end);
+        assert_int_equal(found && found < end, steps[i].conditional);
+        next = end + 4;
+    }
     made_certificate_cleanup(&leaf);
     free(received);
 }
@@ -301,10 +355,15 @@ static void test_nobody_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_servers),          cmocka_unit_test(test_not_ready_is_asked_again),
-        cmocka_unit_test(test_posts_have_a_key), cmocka_unit_test(test_not_ready_for_long),
-        cmocka_unit_test(test_problem),          cmocka_unit_test(test_answers_that_are_refused),
-        cmocka_unit_test(test_answer_too_large), cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_servers),
+        cmocka_unit_test(test_not_ready_is_asked_again),
+        cmocka_unit_test(test_posts_have_a_key),
+        cmocka_unit_test(test_known_answers_are_not_sent_again),
+        cmocka_unit_test(test_not_ready_for_long),
+        cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_answers_that_are_refused),
+        cmocka_unit_test(test_answer_too_large),
+        cmocka_unit_test(test_nobody_there),
     };
     return cmocka_run_group_tests(tests, authorities_make, authorities_drop);
 }
