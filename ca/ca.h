@@ -53,7 +53,8 @@ struct ca {
     struct issue_counters counters[PROFILES_MAX]; /* in the order of profiles.items */
     denial_admit *denial_admit;                   /* NULL: all; set by the caller before others use the ca */
     void *denial_context;
-    sem_t crypto; /* how many requests may be parsed and decided at a time */
+    unsigned renewals_per_hour; /* of a place that nothing asks for (ca/renewal.h); 0: no limit; set likewise */
+    sem_t crypto;               /* how many requests may be parsed and decided at a time */
 };
 
 /* A new, empty service in an existing folder `path`: schema, log key, service CA. */

@@ -303,6 +303,8 @@ static enum err issue_to_node(struct ca *ca, const struct issue_request *request
     TRY(fault_if_reasons(f, CODE_POLICY_DENIED, "this certificate is not renewed"));
     if (renewal.again)
         return stored_get(ca, renewal.lineage.current, new_token, result, f);
+    TRY(renewal_admit(ca, result->cluster, request->caller.node, request->profile, renewal.lineage.current,
+                      result->now.now, f));
     TRY(change_prepare(ca, request, csr, result, &change, f));
     lineage_advance(&renewal.lineage, result->record.serial);
     lineage_put(&renewal.lineage, renewal.revision, &change);

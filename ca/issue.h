@@ -34,8 +34,9 @@ struct issue_result {
 
 /* Errors: those of request_parse(), decide(), ledger_commit(); CODE_CLOCK_UNTRUSTED; CODE_NOT_FOUND for a cluster,
  * profile or node; CODE_POLICY_DENIED for what was issued before when it was revoked; CODE_KEY_CONFLICT when the token
- * got this profile for another key; of a renewal, the reasons of ca/renewal.h beside those of decide(). Denials are in
- * the audit log when it returns; CODE_RATE_LIMITED instead of a denial that ca->denial_admit does not admit to it. */
+ * got this profile for another key; of a renewal, the reasons of ca/renewal.h beside those of decide(), and
+ * CODE_RATE_LIMITED when its place was renewed too often. Denials are in the audit log when it returns;
+ * CODE_RATE_LIMITED instead of a denial that ca->denial_admit does not admit to it. */
 MUST_USE enum err issue(struct ca *ca, const struct issue_request *request, struct issue_result *ret_result,
                         struct fault *f);
 void issue_result_cleanup(struct issue_result *result);

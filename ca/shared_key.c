@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/renewal.h"
 #include "policies/catalogue.h"
 
 /* A row changes when another node is served meanwhile: read it again, this often at most. */
@@ -388,6 +389,8 @@ static enum err claim_take(struct step *step, struct fault *f)
     TRY(restore_require(step->ca->restore, f)); /* an older copy may not know that there is a key */
     TRY(clock_require(step->ca->clock, &now, f));
     TRY(claim_check(step, now.seconds, f));
+    if (key->certified)
+        TRY(renewal_admit(step->ca, step->caller->cluster, node, step->name, key->serial, now.now, f));
     struct shared_key made = {.generation = key->generation + 1, .claimed_at = now.seconds};
     memcpy(made.cluster, key->cluster, sizeof made.cluster);
     memcpy(made.name, key->name, sizeof made.name);

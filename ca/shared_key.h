@@ -131,7 +131,8 @@ bool shared_key_renewable(struct shared_key *key, const struct cluster *cluster,
 
 /* Makes a key of generation expected + 1 whose custodian is the caller. The custodian's own claim again changes
  * nothing. ERR_CONFLICT  the generation is another one; somebody holds the key, and the caller cannot renew it; its
- * certificate was revoked; it is renewed with the same key; the claim is too young to be taken over. */
+ * certificate was revoked; it is renewed with the same key; the claim is too young to be taken over. CODE_RATE_LIMITED
+ * as renewal_admit(). */
 MUST_USE enum err shared_key_claim(struct ca *ca, const struct shared_caller *caller, const char *name,
                                    uint32_t expected, struct span spki, struct fault *f);
 

@@ -11,6 +11,8 @@ enum {
     CONNECTIONS_PER_ADDRESS_DEFAULT = 200,
     CONNECTIONS_MAX = 4000, /* a connection has a thread, and the store has 4096 readers */
     RATE_MAX = 1000000,
+    RENEWALS_PER_HOUR_DEFAULT = 30, /* some 100 KB, with their leaves; and who tries things out is not held up */
+    RENEWALS_PER_HOUR_MAX = 1000,   /* they are counted one by one */
 };
 
 static const int64_t max_offline_default_seconds = 30LL * 86400;
@@ -111,11 +113,11 @@ static void log_read(const struct node *node, enum log_level *ret_level)
     *ret_level = (enum log_level)index;
 }
 
-static void limit_read(const struct node *limits, const char *key, unsigned *ret_limit)
+static void limit_read(const struct node *limits, const char *key, int64_t min, int64_t max, unsigned *ret_limit)
 {
     struct node node = node_get(limits, key);
     int64_t value = *ret_limit;
-    node_integer(&node, NODE_OPTIONAL, 1, CONNECTIONS_MAX, &value);
+    node_integer(&node, NODE_OPTIONAL, min, max, &value);
     *ret_limit = (unsigned)value;
 }
 
@@ -135,13 +137,14 @@ static void rate_read(const struct node *limits, const char *key, struct throttl
 
 static void limits_read(const struct node *node, struct config *config)
 {
-    static const char *const keys[] = {"connections", "connectionsPerAddress", "failures", "refusals",
-                                       "requests",    "agentsWaiting",         NULL};
+    static const char *const keys[] = {"connections", "connectionsPerAddress", "failures",        "refusals",
+                                       "requests",    "agentsWaiting",         "renewalsPerHour", NULL};
     if (node_present(node))
         node_allow(node, keys);
-    limit_read(node, "connections", &config->connections_max);
-    limit_read(node, "connectionsPerAddress", &config->connections_per_address_max);
-    limit_read(node, "agentsWaiting", &config->agents_waiting_max);
+    limit_read(node, "connections", 1, CONNECTIONS_MAX, &config->connections_max);
+    limit_read(node, "connectionsPerAddress", 1, CONNECTIONS_MAX, &config->connections_per_address_max);
+    limit_read(node, "agentsWaiting", 1, CONNECTIONS_MAX, &config->agents_waiting_max);
+    limit_read(node, "renewalsPerHour", 0, RENEWALS_PER_HOUR_MAX, &config->renewals_per_hour);
     rate_read(node, "failures", &config->failures);
     rate_read(node, "refusals", &config->refusals);
     rate_read(node, "requests", &config->requests);
@@ -203,6 +206,7 @@ enum err config_load(const char *path, struct config *ret_config, struct fault *
     struct config config = {.connections_max = CONNECTIONS_DEFAULT,
                             .connections_per_address_max = CONNECTIONS_PER_ADDRESS_DEFAULT,
                             .agents_waiting_max = AGENTS_WAITING_DEFAULT,
+                            .renewals_per_hour = RENEWALS_PER_HOUR_DEFAULT,
                             .max_offline_seconds = max_offline_default_seconds,
                             .failures = failures_default,
                             .refusals = refusals_default};

@@ -14,7 +14,8 @@
  *       failures: {burst: 1000, perMinute: 600}   # wrong tokens and unknown certificates, of one address (IPv6: /64)
  *       refusals: {burst: 1000, perMinute: 60}    # by role or policy, of one identity; each is a leaf of the log
  *       requests: {burst: 1000, perMinute: 6000}  # of one identity; default: no limit
- *       # Beyond these callers get 429 with Retry-After. What succeeds is limited by `requests` alone.
+ *       renewalsPerHour: 30             # of a certificate that is neither due nor to be replaced; 0: no limit
+ *       # Beyond these callers get 429 with Retry-After. What else succeeds is limited by `requests` alone.
  *     metrics: {anonymous: false}       # true: anybody may GET /metrics; else auditors, operators, admins, the socket
  *     clock: {maxOffline: 30d}          # a clock later than this after the last mark must be acknowledged (ca/clock.h)
  *     blockedKeys: blocked-keys         # public keys that nobody may use (ca/blocklist.h); read at start
@@ -35,7 +36,7 @@ struct config {
     char socket[108]; /* sun_path */
     struct seal_config seal;
     enum log_level log_level;
-    unsigned connections_max, connections_per_address_max, agents_waiting_max;
+    unsigned connections_max, connections_per_address_max, agents_waiting_max, renewals_per_hour;
     int64_t max_offline_seconds;
     struct throttle_rate failures, refusals, requests;
     bool metrics_anonymous;

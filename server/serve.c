@@ -113,6 +113,7 @@ static enum err server_open(struct server *server, int ready_fd, struct fault *f
     signer_receive(server);
     TRY(ca_open(config->state, server->app.signer, &basis, &server->app.ca, f));
     server->app.ca->blocked_keys = blocked;
+    server->app.ca->renewals_per_hour = config->renewals_per_hour;
     news_limit(server->app.ca->news, config->agents_waiting_max);
     blocked = (struct blocklist){0};
     TRY(metrics_new(routes, &server->app.metrics, f));

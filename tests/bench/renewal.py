@@ -28,7 +28,7 @@ def costs(seconds, rounds):
             found = service.load(CONNECTIONS, seconds)
             assert found['failed'] == 0
             issued.append(sum(found['cpu'].values()))
-            with Herd(CONNECTIONS) as herd, Generator(herd, DAY, '--seconds', seconds, '--cycle', CONNECTIONS) as generator:
+            with Herd(CONNECTIONS, 'renewalsPerHour: 0') as herd, Generator(herd, DAY, '--seconds', seconds, '--cycle', CONNECTIONS) as generator:
                 found = generator.go()
                 assert found['failed'] == 0
                 renewed.append(sum(found['cpu'].values()) * 1000 / len(found['renewals']))

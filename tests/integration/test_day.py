@@ -1,16 +1,18 @@
-"""What passes with time: kept answers go after a day, what has expired leaves the CRL. The service is ensignd_clock, whose time lib.clock lets pass."""
+"""What passes with time: kept answers go after a day, what has expired leaves the CRL, who renewed too often may again. The service is ensignd_clock, whose time lib.clock lets pass."""
 import os
 import signal
 import time
 import unittest
 
-from lib import der
+from lib import audit, der
 from lib.clock import Clock
 from lib.keys import Key
 from lib.service import ENSIGND, run, wait_for
-from lib.world import Case
+from lib.world import Case, issue
 
 HOUR = 3600
+RENEWALS_PER_HOUR = 30  # RENEWALS_PER_HOUR_DEFAULT of server/config.c
+PROFILE = 'etcd-member'
 
 
 class Day(Case):
@@ -138,6 +140,85 @@ class Day(Case):
         status, answer, _ = self.revoke(serial)
         self.assertEqual((status, answer['crl_problem']), (200, None))
         self.assertIn(bytes.fromhex(serial), self.crl())
+
+
+class Renewals(Case):
+    """How often a node gets another certificate of a profile: each of them is stored and in the log for ever."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.clock = Clock()
+        cls.addClassCleanup(cls.clock.close)
+        super().setUpClass()
+
+    def enrol(self, node):
+        self.node, self.serials, token, key = node, {}, self.world.token_client(node), Key()
+        for profile in ('node-identity', PROFILE):
+            status, answer = issue(token, der.request(key), profile)
+            self.assertEqual(status, 201, answer)
+            self.serials[profile] = answer['serial']
+            if profile == 'node-identity':
+                self.client, key = self.world.certificate_client(answer['certificate'], key), Key()
+
+    def renew(self, profile=PROFILE, key=None, **more):
+        status, answer, headers = self.client.post('/v1/clusters/vagrant/certificates', {
+            'profile': profile, 'csr': der.request(key or Key()), 'replaces': self.serials[profile], **more})
+        if status == 201:
+            self.serials[profile] = answer['serial']
+        return status, answer, headers
+
+    def renew_all(self, **last):
+        """As often as it may; it was enrolled as well."""
+        for turn in range(RENEWALS_PER_HOUR - 1):
+            more = last if turn == RENEWALS_PER_HOUR - 2 else {}
+            self.assertEqual(self.renew(**more)[0], 201, turn)
+
+    def refused(self):
+        status, answer, headers = self.renew()
+        self.assertEqual(status, 429, answer)
+        self.problem(answer, 429, 'rate_limited')
+        self.assertIn(f'got {RENEWALS_PER_HOUR} certificates of profile "{PROFILE}" in an hour', answer['detail'])
+        return int(headers['Retry-After'])
+
+    def test_what_nothing_asks_for(self):
+        self.enrol('etcdone')
+        self.renew_all()
+        size = len(audit.leaves(self.admin))
+        wait = self.refused()
+        self.assertLessEqual(wait, HOUR)
+        self.assertGreater(wait, HOUR - 60)
+        self.assertEqual(len(audit.leaves(self.admin)), size, 'that leaves no trace that would fill the disk')
+        self.assertEqual(self.renew('node-identity')[0], 201, 'nor keeps it from another certificate')
+        self.clock.pass_time(wait - 30)
+        self.refused()
+        self.clock.pass_time(31)
+        self.assertEqual(self.renew()[0], 201)
+
+    def test_what_is_asked_for(self):
+        self.enrol('etcdtwo')
+        self.renew_all()
+        self.refused()
+        self.assertEqual(self.admin.post('/v1/clusters/vagrant/rotations', {'node': 'etcdtwo', 'profile': PROFILE})[0], 201)
+        self.assertEqual(self.renew()[0], 201, 'it is marked')
+        status, answer, _ = self.renew()
+        self.assertEqual(status, 429, answer)
+        document = self.admin.get('/v1/clusters/vagrant')[1]['document']
+        document['nodes'] = [{**node, 'addresses': ['10.9.0.162']} if node['name'] == 'etcdtwo' else node
+                             for node in document['nodes']]
+        self.assertEqual(self.admin.request('PUT', '/v1/clusters/vagrant', {'cluster': document})[0], 200)
+        self.assertEqual(self.renew()[0], 201, 'its addresses are others')
+        self.assertEqual(self.renew()[0], 429)
+
+    def test_what_is_due(self):
+        self.enrol('etcdthree')
+        self.renew_all(lifetime_seconds=600)
+        self.refused()
+        self.clock.pass_time(280)
+        self.refused()
+        self.clock.pass_time(30)
+        for turn in range(3):
+            self.assertEqual(self.renew(lifetime_seconds=600)[0], 201, turn)
+            self.clock.pass_time(301)
 
 
 if __name__ == '__main__':

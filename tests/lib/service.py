@@ -74,6 +74,12 @@ class Service:
             f'127.0.0.1:{self.port}', '--seal-key-file', self.folder / 'seal.key', *more)
         return self
 
+    def configure(self, line):
+        """One more line of ensignd.yaml, before it is started."""
+        with open(self.state / 'ensignd.yaml', 'a') as config:
+            config.write(line + '\n')
+        return self
+
     def init_with_passphrase(self, text='correct horse battery staple'):
         self.port = free_port()
         self.folder.chmod(0o700)

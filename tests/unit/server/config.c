@@ -46,6 +46,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.connections_max, 2000);
     assert_int_equal(config.connections_per_address_max, 200);
     assert_int_equal(config.agents_waiting_max, 256);
+    assert_int_equal(config.renewals_per_hour, 30);
     assert_int_equal(config.max_offline_seconds, 30 * 86400);
     assert_int_equal(config.failures.burst, 1000);
     assert_int_equal(config.failures.per_minute, 600);
@@ -61,12 +62,13 @@ static void test_everything(void **state)
     struct config config = {0};
     struct fault fault = {0};
     char wanted[64];
-    assert_int_equal(config_from(HEAD "state: .\nlisten: \"[::1]:0\"\nseal: {passphraseFile: p}\nsocket: s.sock\n"
-                                      "log: {level: debug}\nmetrics: {anonymous: true}\nclock: {maxOffline: 365d}\n"
-                                      "limits: {connections: 10, connectionsPerAddress: 5, agentsWaiting: 7,\n"
-                                      "  failures: {burst: 3, perMinute: 4}, requests: {burst: 5, perMinute: 6}}\n",
-                                 &config, &fault),
-                     OK);
+    assert_int_equal(
+        config_from(HEAD "state: .\nlisten: \"[::1]:0\"\nseal: {passphraseFile: p}\nsocket: s.sock\n"
+                         "log: {level: debug}\nmetrics: {anonymous: true}\nclock: {maxOffline: 365d}\n"
+                         "limits: {connections: 10, connectionsPerAddress: 5, agentsWaiting: 7, renewalsPerHour: 0,\n"
+                         "  failures: {burst: 3, perMinute: 4}, requests: {burst: 5, perMinute: 6}}\n",
+                    &config, &fault),
+        OK);
     assert_string_equal(config.state, folder);
     snprintf(wanted, sizeof wanted, "%s/p", folder);
     assert_string_equal(config.seal.path, wanted);
@@ -79,6 +81,7 @@ static void test_everything(void **state)
     assert_int_equal(config.connections_max, 10);
     assert_int_equal(config.connections_per_address_max, 5);
     assert_int_equal(config.agents_waiting_max, 7);
+    assert_int_equal(config.renewals_per_hour, 0);
     assert_int_equal(config.max_offline_seconds, 365 * 86400);
     assert_int_equal(config.failures.burst, 3);
     assert_int_equal(config.failures.per_minute, 4);
@@ -114,6 +117,7 @@ static const struct {
     {HEAD STATE LISTEN SEAL "log: debug\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "limits: {connections: 0}\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "limits: {connections: many}\n", "ensignd.yaml:6:", ""},
+    {HEAD STATE LISTEN SEAL "limits: {renewalsPerHour: 1001}\n", "ensignd.yaml:6:", "1000"},
     {HEAD STATE LISTEN SEAL "limits: {failures: 3}\n", "ensignd.yaml:6:", ""},
     {HEAD STATE LISTEN SEAL "limits: {refusals: {burst: 3}}\n", "ensignd.yaml:6:", "perMinute"},
     {HEAD STATE LISTEN SEAL "limits: {refusals: {burst: 0, perMinute: 1}}\n", "ensignd.yaml:6:", ""},
