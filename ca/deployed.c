@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "ca/crl.h"
+#include "ca/holders.h"
 #include "ca/lineage.h"
 #include "ca/rows.h"
+#include "policies/catalogue.h"
 
 /* A lineage changes when its node renews meanwhile: read it again, this often at most. */
 enum { ATTEMPTS_MAX = 50, DEPLOYED_VERSION = 1 };
@@ -311,6 +313,76 @@ static enum err certificate_take(struct ca *ca, const struct deployed_record *re
     return OK;
 }
 
+/* ---- what control planes share ---- */
+
+static bool report_is_shared(const struct cluster *cluster, const struct deployed_record *report, const char *profile)
+{
+    const struct node_entry *node = cluster_node(cluster, report->node);
+    return node && node->roles & ROLE_CONTROL_PLANE && catalogue_shares_certificate(cluster, profile);
+}
+
+/* Who was away may have any that there was before. */
+static enum err shared_known(struct ca *ca, const struct deployed_record *report,
+                             const struct deployed_certificate *certificate, struct fault *f)
+{
+    AUTO(certificate_record) record = {0};
+    struct fault why = {0};
+    enum err err = certificate_get(ca, certificate->serial, &record, &why);
+    if (err == OK && strcmp(record.cluster, report->cluster) == 0 && strcmp(record.profile, certificate->profile) == 0)
+        return OK;
+    if (err == OK || err == ERR_ABSENT) {
+        fault_reason(f, certificates_pointer, "of profile \"%s\" it is none that the control planes shared",
+                     certificate->profile);
+        return OK;
+    }
+    *f = why;
+    return err;
+}
+
+/* Whether all others have it as well; what they say of it must not change meanwhile. */
+struct agreement {
+    const struct deployed_record *report;
+    const struct deployed_certificate *certificate;
+    struct change *change;
+    bool whole;
+};
+
+static bool agreement_visit(void *context, const struct holder *holder)
+{
+    struct agreement *agreement = context;
+    const struct deployed_certificate *theirs = holder->report;
+    AUTO(bytes) expected = {0};
+    if (strcmp(holder->node, agreement->report->node) == 0)
+        return true;
+    key_deployed(agreement->report->cluster, holder->node, &expected);
+    change_expect(agreement->change, &expected, holder->revision);
+    agreement->whole = agreement->whole && theirs && theirs->state != DEPLOYED_FAILED &&
+                       memcmp(theirs->serial, agreement->certificate->serial, SERIAL_SIZE) == 0;
+    return true;
+}
+
+static enum err shared_take(struct ca *ca, const struct cluster *cluster, const struct deployed_record *report,
+                            const struct deployed_certificate *certificate, struct change *change, struct fault *f)
+{
+    const struct place place = {report->cluster, "", certificate->profile};
+    struct agreement agreement = {report, certificate, change, true};
+    struct lineage_record lineage;
+    uint64_t revision = 0;
+    TRY(lineage_row(ca, &place, &lineage, &revision, f));
+    if (memcmp(certificate->serial, lineage.current, SERIAL_SIZE) != 0)
+        return shared_known(ca, report, certificate, f);
+    if (certificate->state == DEPLOYED_FAILED || lineage.installed_at)
+        return OK;
+    TRY(holders_each(ca, cluster, certificate->profile, agreement_visit, &agreement, f));
+    if (!agreement.whole)
+        return OK;
+    lineage.installed_at = report->reported_at;
+    lineage_put(&lineage, revision, change);
+    return OK;
+}
+
+/* ---- storing a report ---- */
+
 static void crls_event(struct bytes *event, const struct deployed_record *report)
 {
     member_begin(event, "crls");
@@ -352,7 +424,21 @@ static void report_event(struct bytes *event, const struct caller *caller, const
     crls_event(event, report);
 }
 
-static enum err report_once(struct ca *ca, const struct caller *caller, struct deployed_record *report, struct fault *f)
+static enum err certificates_take(struct ca *ca, const struct cluster *cluster, const struct deployed_record *report,
+                                  struct change *change, struct fault *f)
+{
+    for (size_t i = 0; i < report->certificates_count; i++) {
+        const struct deployed_certificate *certificate = &report->certificates[i];
+        if (report_is_shared(cluster, report, certificate->profile))
+            TRY(shared_take(ca, cluster, report, certificate, change, f));
+        else
+            TRY(certificate_take(ca, report, certificate, change, f));
+    }
+    return fault_if_reasons(f, CODE_INVALID, "the report is not about what was issued to this node");
+}
+
+static enum err report_once(struct ca *ca, const struct caller *caller, const struct cluster *cluster,
+                            struct deployed_record *report, struct fault *f)
 {
     AUTO(change) change = {0};
     AUTO(bytes) expected = {0};
@@ -364,9 +450,7 @@ static enum err report_once(struct ca *ca, const struct caller *caller, struct d
     if (err != OK && err != ERR_ABSENT)
         return err;
     fault_clear(f);
-    for (size_t i = 0; i < report->certificates_count; i++)
-        TRY(certificate_take(ca, report, &report->certificates[i], &change, f));
-    TRY(fault_if_reasons(f, CODE_INVALID, "the report is not about what was issued to this node"));
+    TRY(certificates_take(ca, cluster, report, &change, f));
     if (change.writes_count == 0 && revision && !report_is_news(report, &before))
         return OK;
     key_deployed(report->cluster, report->node, &expected);
@@ -380,13 +464,15 @@ static enum err report_once(struct ca *ca, const struct caller *caller, struct d
 
 enum err deployed_report(struct ca *ca, const struct caller *caller, struct deployed_record *report, struct fault *f)
 {
+    CLEANUP(cluster_release) const struct cluster *cluster = NULL;
     snprintf(report->cluster, sizeof report->cluster, "%s", caller->cluster);
     snprintf(report->node, sizeof report->node, "%s", caller->node);
     report->reported_at = clock_read(ca->clock).seconds; /* also when the clock is not trusted */
     report_sort(report);
     TRY(report_check(report, f));
+    TRY(cluster_find(ca, report->cluster, &cluster, f));
     for (int attempt = 1;; attempt++) {
-        enum err err = report_once(ca, caller, report, f);
+        enum err err = report_once(ca, caller, cluster, report, f);
         if (err != ERR_CONFLICT || attempt == ATTEMPTS_MAX) {
             if (err == OK)
                 heartbeat(ca->heartbeats, report->cluster, report->node, ca_now(ca));

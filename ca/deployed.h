@@ -4,7 +4,8 @@
  *   d <cluster> 0 <node>    deployed_record: the node's last report that said something new
  *
  * A report is the node's word, for people and rotations to see. What follows from it: the successor that is installed
- * supersedes its predecessor (ca/lineage.h).  Threads: any. */
+ * supersedes its predecessor (ca/lineage.h). What control planes share is installed when the last of them has reported
+ * it (ca/holders.h).  Threads: any. */
 #ifndef ENSIGN_CA_DEPLOYED_H
 #define ENSIGN_CA_DEPLOYED_H
 
@@ -96,8 +97,8 @@ MUST_USE enum err deployed_count(struct ca *ca, const char *cluster, struct depl
 
 /* Stores what the caller, a node, reports of itself; cluster, node and reported_at of the report are filled in here.
  * What is new is in the audit log when it returns; nothing new is a heartbeat and no commit. ERR_INPUT (CODE_INVALID)
- * with reasons, pointer "/certificates": a serial that is neither current nor previous at its place, a profile twice.
- */
+ * with reasons, pointer "/certificates": a serial that is neither current nor previous at its place, or of a shared
+ * certificate was never issued for it; a profile twice. */
 MUST_USE enum err deployed_report(struct ca *ca, const struct caller *caller, struct deployed_record *report,
                                   struct fault *f);
 

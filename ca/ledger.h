@@ -22,8 +22,9 @@
 #include "hsm/signer.h"
 
 /* CHANGE_WRITES_MAX counts the caller's writes and the two that the ledger adds (record and leaf). A node's report
- * about all that it has is one change. */
-enum { CHANGE_WRITES_MAX = 40, CHANGE_EXPECTATIONS_MAX = 40 };
+ * about all that it has is one change, which may expect the reports of those that it shares a certificate with to stay
+ * as they are. */
+enum { CHANGE_WRITES_MAX = 40, CHANGE_EXPECTATIONS_MAX = 72 };
 
 struct change {
     struct {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ca/base/encode.h"
+#include "ca/holders.h"
 #include "ca/news.h"
 #include "ca/work.h"
 
@@ -319,6 +320,20 @@ void mark_judge(const struct mark *mark, const struct lineage_record *lineage,
     *ret_progress = progress;
 }
 
+void mark_join(struct mark_progress *all, bool first, const char *node, const struct mark_progress *one)
+{
+    static const int how_far[] = {
+        [MARK_FAILED] = 0,          [MARK_MARKED] = 1,    [MARK_RENEWED] = 2,
+        [MARK_WAITING_RESTART] = 3, [MARK_INSTALLED] = 4, [MARK_SERVED] = 5,
+    };
+    const char *why = one->detail[0] ? one->detail : one->state == MARK_RENEWED ? "it has not reported it" : "";
+    if (!first && how_far[one->state] >= how_far[all->state])
+        return;
+    struct mark_progress joined = *one;
+    snprintf(joined.detail, sizeof joined.detail, "%.100s%s%.150s", why[0] ? node : "", why[0] ? ": " : "", why);
+    *all = joined;
+}
+
 /* Some marks, as their rows are not read while something else is. */
 struct reading {
     struct mark *marks;
@@ -381,8 +396,6 @@ static enum err report_read(struct ca *ca, const struct mark *mark, struct deplo
 {
     uint64_t revision;
     *ret_report = NULL;
-    if (!mark->node[0])
-        return OK;
     if (strcmp(record->node, mark->node) != 0) {
         enum err err = deployed_get(ca, cluster, mark->node, record, &revision, f);
         if (err != OK && err != ERR_ABSENT)
@@ -395,6 +408,35 @@ static enum err report_read(struct ca *ca, const struct mark *mark, struct deplo
     }
     *ret_report = deployed_find(record, mark->profile);
     return OK;
+}
+
+/* What is known of a mark, while its rows are read. */
+struct judgement {
+    const struct mark *mark;
+    const struct lineage_record *lineage;
+    const char *state; /* of the marked certificate */
+    struct mark_progress progress;
+    size_t holders; /* judged */
+};
+
+static bool judgement_visit(void *context, const struct holder *holder)
+{
+    struct judgement *judgement = context;
+    struct mark_progress one;
+    mark_judge(judgement->mark, judgement->lineage, holder->report, judgement->state, &one);
+    mark_join(&judgement->progress, judgement->holders++ == 0, holder->node, &one);
+    return true;
+}
+
+/* Of one that control planes share: as far as the last of them. What is wrong with the place itself is of none. */
+static enum err judge_shared(struct ca *ca, const struct cluster *cluster, struct judgement *judgement, struct fault *f)
+{
+    const struct lineage_record *lineage = judgement->lineage;
+    mark_judge(judgement->mark, lineage, NULL, judgement->state, &judgement->progress);
+    bool replaced = memcmp(lineage->current, judgement->mark->serial, SERIAL_SIZE) != 0;
+    if ((replaced && lineage->installed_at) || judgement->progress.state == MARK_FAILED)
+        return OK;
+    return holders_each(ca, cluster, judgement->mark->profile, judgement_visit, judgement, f);
 }
 
 static enum err mark_progress(struct ca *ca, const struct cluster *cluster, const struct mark *mark,
@@ -410,9 +452,15 @@ static enum err mark_progress(struct ca *ca, const struct cluster *cluster, cons
         return OK;
     }
     TRY(lineage_get(ca, &place, &lineage, &revision, f));
-    TRY(report_read(ca, mark, record, &report, cluster->name, f));
     TRY(certificate_get(ca, mark->serial, &certificate, f));
-    mark_judge(mark, &lineage, report, certificate_record_state(&certificate, ca_now(ca)), ret_progress);
+    struct judgement judgement = {mark, &lineage, certificate_record_state(&certificate, ca_now(ca)), {0}, 0};
+    if (mark->node[0]) {
+        TRY(report_read(ca, mark, record, &report, cluster->name, f));
+        mark_judge(mark, &lineage, report, judgement.state, &judgement.progress);
+    } else {
+        TRY(judge_shared(ca, cluster, &judgement, f));
+    }
+    *ret_progress = judgement.progress;
     return OK;
 }
 

@@ -5,9 +5,9 @@
  *
  * A rotation is a list of marks: a place, and the serial that is to be replaced there. It is made once and never
  * changes. A mark is done when the place has another certificate that is installed, which its lineage (ca/lineage.h)
- * and the node's report (ca/deployed.h) say: nothing is written as agents go on, and one renewal does for every mark
- * that the certificate has. Ids are in the order of time. Places of today's inventory alone are marked, and such as
- * have a certificate.  Threads: any. */
+ * and the node's report (ca/deployed.h), or those of all that share it (ca/holders.h), say: nothing is written as
+ * agents go on, and one renewal does for every mark that the certificate has. Ids are in the order of time. Places of
+ * today's inventory alone are marked, and such as have a certificate.  Threads: any. */
 #ifndef ENSIGN_CA_ROTATION_H
 #define ENSIGN_CA_ROTATION_H
 
@@ -120,6 +120,10 @@ struct mark_progress {
  *   state    of the marked certificate: "valid", "expired", "revoked" */
 void mark_judge(const struct mark *mark, const struct lineage_record *lineage,
                 const struct deployed_certificate *report, const char *state, struct mark_progress *ret_progress);
+
+/* Of a mark that several nodes share: what is known of it on this one, beside those before it (first: none). It is as
+ * far as the last of them, and has failed when one has. Pure. */
+void mark_join(struct mark_progress *all, bool first, const char *node, const struct mark_progress *one);
 
 /* Calls visit for each of `count` marks of the rotation, from the one with this number on, with what is known of it,
  * until it returns false. */

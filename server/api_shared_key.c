@@ -278,16 +278,19 @@ struct http_response api_shared_key_claim(struct app *app, const struct http_req
 static enum err answer_certify(struct app *app, const struct http_request *request, struct http_response *ret_response,
                                struct fault *f)
 {
-    static const char *const keys[] = {"csr", NULL};
+    static const char *const keys[] = {"csr", "lifetime_seconds", NULL};
     CLEANUP(document_auto) struct document *document = NULL;
     AUTO(issue_result) result = {0};
     AUTO(shared_caller) caller = {0};
     const char *csr = NULL;
+    int64_t lifetime_seconds = 0;
     TRY(caller_of(app, request, &caller, f));
     TRY(document_parse_json(request->body, &document, f));
-    struct node root = document_root(document, f), csr_node = node_get(&root, "csr");
+    struct node root = document_root(document, f), csr_node = node_get(&root, "csr"),
+                lifetime = node_get(&root, "lifetime_seconds");
     node_allow(&root, keys);
     node_string(&csr_node, NODE_REQUIRED, &csr);
+    node_integer(&lifetime, NODE_OPTIONAL, 1, INT32_MAX, &lifetime_seconds);
     TRY(fault_if_reasons(f, CODE_INVALID, "the body is not valid"));
     TRY(shared_caller_check(app->ca, &caller, "shared key", f));
     if (!catalogue_shares_certificate(caller.cluster, request->parameters[1]))
@@ -297,6 +300,7 @@ static enum err answer_certify(struct app *app, const struct http_request *reque
                                         .cluster = caller.cluster->name,
                                         .node = "",
                                         .identity = "",
+                                        .lifetime_seconds = lifetime_seconds,
                                         .csr_pem = span_text(csr)};
     TRY(issue(app->ca, &asked, &result, f));
     return shared_key_show(app, request, caller.cluster, ret_response, f);

@@ -66,6 +66,38 @@ static void a_place_that_is_gone_has_failed(void **state)
     assert_non_null(strstr(progress.detail, "inventory"));
 }
 
+/* It is as far as the last of those that share it, and has failed when one has. */
+static void marks_are_joined(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mark_state states[3];
+        const char *details[3];
+        enum mark_state expected;
+        const char *detail;
+    } rows[] = {
+        {{MARK_INSTALLED, MARK_INSTALLED, MARK_INSTALLED}, {"", "", ""}, MARK_INSTALLED, ""},
+        {{MARK_SERVED, MARK_INSTALLED, MARK_SERVED}, {"", "", ""}, MARK_INSTALLED, ""},
+        {{MARK_INSTALLED, MARK_RENEWED, MARK_RENEWED}, {"", "", ""}, MARK_RENEWED, "cp1: it has not reported it"},
+        {{MARK_WAITING_RESTART, MARK_INSTALLED, MARK_SERVED}, {"why", "", ""}, MARK_WAITING_RESTART, "cp0: why"},
+        {{MARK_INSTALLED, MARK_RENEWED, MARK_FAILED}, {"", "", "the disk"}, MARK_FAILED, "cp2: the disk"},
+        {{MARK_FAILED, MARK_RENEWED, MARK_FAILED}, {"first", "", "second"}, MARK_FAILED, "cp0: first"},
+        {{MARK_MARKED, MARK_MARKED, MARK_MARKED}, {"", "", ""}, MARK_MARKED, ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct mark_progress all = {.state = MARK_SERVED};
+        for (size_t j = 0; j < 3; j++) {
+            struct mark_progress one = {.state = rows[i].states[j]};
+            char node[8];
+            snprintf(node, sizeof node, "cp%zu", j);
+            snprintf(one.detail, sizeof one.detail, "%s", rows[i].details[j]);
+            mark_join(&all, j == 0, node, &one);
+        }
+        if (all.state != rows[i].expected || strcmp(all.detail, rows[i].detail) != 0)
+            fail_msg("row %zu: %s \"%s\"", i, mark_state_words[all.state], all.detail);
+    }
+}
+
 /* ---- rows ---- */
 
 static bool mark_keep(void *context, const struct mark *mark)
@@ -129,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(marks_are_judged),
+        cmocka_unit_test(marks_are_joined),
         cmocka_unit_test(a_place_that_is_gone_has_failed),
         cmocka_unit_test(rows_there_and_back),
         cmocka_unit_test(keys_there_and_back),
