@@ -76,9 +76,12 @@ static enum err enroll_shared_keys(const struct arguments *arguments, const stru
     const char *root = NULL;
     AUTO(bytes) sets = {0};
     TRY(sets_place(arguments, &sets, &root, f));
-    const struct shared_keys keys = {bytes_text(&sets), enrolment->folder, root,
-                                     arguments->values[OPTION_FORCE] != NULL,
-                                     option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
+    const struct shared_keys keys = {.path = bytes_text(&sets),
+                                     .folder = enrolment->folder,
+                                     .root = root,
+                                     .force = arguments->values[OPTION_FORCE] != NULL,
+                                     .wait_seconds =
+                                         option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
     return enrolment->shared_count > 0 ? shared_keys_complete(&keys, enrolment->shared, enrolment->shared_count, f)
                                        : OK;
 }

@@ -21,8 +21,12 @@ static enum err here_run(const struct arguments *arguments, const char *name, st
     TRY(sets_place(arguments, &path, &root, f));
     TRY(folder_open(bytes_text(&path), &folder, f));
     TRY(folder_lock(folder, f));
-    const struct shared_keys keys = {bytes_text(&path), folder, root, arguments->values[OPTION_FORCE] != NULL,
-                                     option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
+    const struct shared_keys keys = {.path = bytes_text(&path),
+                                     .folder = folder,
+                                     .root = root,
+                                     .force = arguments->values[OPTION_FORCE] != NULL,
+                                     .wait_seconds =
+                                         option_seconds(arguments, OPTION_TIMEOUT, SHARED_KEYS_WAIT_SECONDS)};
     return name ? shared_keys_renew(&keys, name, f) : shared_keys_complete(&keys, NULL, 0, f);
 }
 

@@ -28,23 +28,23 @@ const json_t *deployment_of(const json_t *items, const char *node)
 }
 
 /* NULL: nothing is known, or nothing is to be there. */
-static const char *word_of(const json_t *report, const json_t *entry, const char *serial, bool shared)
+static const char *word_of(const json_t *report, const json_t *entry, const char *serial)
 {
-    if (!report || !serial || (shared && !entry))
+    if (!report || !serial)
         return NULL;
     if (json_is_true(json_object_get(report, "silent")))
         return "silent";
     return same(text_of(entry, "serial"), serial) ? text_of(entry, "state") : "other";
 }
 
-bool deployment_members(json_t *row, const json_t *report, const char *profile, const char *serial, bool shared)
+bool deployment_members(json_t *row, const json_t *report, const char *profile, const char *serial)
 {
     const json_t *entry = item_with(json_object_get(report, "certificates"), "profile", profile);
     const char *detail = text_of(entry, "detail");
     json_t *members =
-        json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?}", "deployed", word_of(report, entry, serial, shared),
-                  "deployed_serial", text_of(entry, "serial"), "served_serial", text_of(entry, "served_serial"),
-                  "deployed_detail", detail && detail[0] ? detail : NULL, "seen_at", text_of(report, "seen_at"));
+        json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?}", "deployed", word_of(report, entry, serial), "deployed_serial",
+                  text_of(entry, "serial"), "served_serial", text_of(entry, "served_serial"), "deployed_detail",
+                  detail && detail[0] ? detail : NULL, "seen_at", text_of(report, "seen_at"));
     bool added = row && members && json_object_update(row, members) == 0;
     json_decref(members);
     return added;

@@ -23,9 +23,8 @@ const json_t *deployment_of(const json_t *items, const char *node);
  * "deployed_detail", "seen_at"}, null for what is not known.
  *   report  of deployment_of()
  *   serial  the one that counts; NULL: none was issued
- *   shared  control planes share it: agents say nothing of these, which shared keys have holders for (ca/shared_key.h)
  * False when memory runs out. */
-bool deployment_members(json_t *row, const json_t *report, const char *profile, const char *serial, bool shared);
+bool deployment_members(json_t *row, const json_t *report, const char *profile, const char *serial);
 
 /* A new row for a CRL of a report, with the members of client/inspection.h but its times; NULL when memory runs out. */
 json_t *deployment_crl_row(const char *cluster, const json_t *report, const json_t *crl);

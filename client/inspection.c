@@ -204,8 +204,7 @@ static enum err certificate_row(struct inspection *inspection, const char *clust
                              row->state == COVERAGE_DIFFERS ? content_differences(place->content, certificate->content)
                                                             : json_array());
     const json_t *report = of_node && place ? deployment_of(reports, place->holder) : NULL;
-    if (!deployment_members(json, report, place ? place->profile : NULL, certificate ? certificate->serial : NULL,
-                            place && place->shared)) {
+    if (!deployment_members(json, report, place ? place->profile : NULL, certificate ? certificate->serial : NULL)) {
         json_decref(json);
         return fault_no_memory(f);
     }

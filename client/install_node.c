@@ -79,9 +79,11 @@ enum err install_node_open(struct install_node *node, struct fault *f)
     TRY(document_of_node(&file, &document, f));
     if (cluster_read(document, &node->cluster, f) != OK)
         return fault_set(f, CODE_UNTRUSTED, "this program does not understand the cluster file that the service has");
-    if (strcmp(node->cluster.name, enrolment->cluster) != 0 || !cluster_node(&node->cluster, enrolment->node))
+    const struct node_entry *own = cluster_node(&node->cluster, enrolment->node);
+    if (strcmp(node->cluster.name, enrolment->cluster) != 0 || !own)
         return fault_set(f, CODE_UNTRUSTED, "the service says what another cluster is like than that of the token");
-    TRY(catalogue_make(&node->cluster, enrolment->profiles, &node->catalogue, f));
+    TRY(catalogue_make_part(&node->cluster, enrolment->profiles, (size_t)(own - node->cluster.nodes), 1,
+                            &node->catalogue, f));
     return bundles_fetch(node, f);
 }
 

@@ -15,7 +15,7 @@ struct install_node {
     int root;   /* opened */
     bool force;
     struct cluster cluster;
-    struct catalogue catalogue;
+    struct catalogue catalogue;            /* of this node */
     struct bytes bundles[AUTHORITIES_MAX]; /* in the order of cluster_authorities; empty where the node needs none */
 };
 

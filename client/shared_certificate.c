@@ -18,7 +18,9 @@ static enum err certificate_obtain(struct work *work, struct view *view, struct 
     TRY(key_read_pem(bytes_span(&work->private_pem), &key, f));
     TRY(key_request_pem(key, &csr, f));
     CLEANUP(json_cleanup) json_t *body = json_pack("{ss}", "csr", bytes_text(&csr));
-    if (!body)
+    const int64_t lifetime_seconds = work->keys->lifetime_seconds;
+    if (!body ||
+        (lifetime_seconds > 0 && json_object_set_new(body, "lifetime_seconds", json_integer(lifetime_seconds)) != 0))
         return fault_no_memory(f);
     TRY(view_ask(work, "POST", "/certificate", body, &after, f));
     view_cleanup(view);

@@ -12,7 +12,7 @@
 #ifndef ENSIGN_CLIENT_SHARED_KEYS_H
 #define ENSIGN_CLIENT_SHARED_KEYS_H
 
-#include "ca/base/span.h"
+#include "client/answers.h"
 
 enum { SHARED_KEYS_WAIT_SECONDS = 30 };
 
@@ -22,6 +22,8 @@ struct shared_keys {
     const char *root; /* NULL: nothing is installed */
     bool force;       /* replaces files there that are not ensign's */
     int64_t wait_seconds;
+    int64_t lifetime_seconds; /* of a certificate that is asked for; 0: the profile's */
+    struct answers *answers;  /* what the service said before (client/answers.h); NULL: none is kept */
 };
 
 /* For each of these keys, or with count 0 for all that the cluster shares: publishes the node's sealing key; makes and

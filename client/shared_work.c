@@ -108,6 +108,7 @@ static enum err identity_load(struct work *work, struct fault *f)
     snprintf(path, sizeof path, "%s/context", work->keys->path);
     TRY(context_load(path, &work->session.context, f));
     TRY(api_open(&work->session.context, work->keys->wait_seconds, &work->session.api, f));
+    api_remember(work->session.api, work->keys->answers);
     TRY(api_json(work->session.api, "GET", "/v1/whoami", NULL, &work->self, f));
     struct node root = document_root(work->self, f);
     work->cluster = member_text(&root, "cluster");

@@ -56,6 +56,7 @@ static void agent_cleanup(struct agent *agent)
     for (size_t i = 0; i < agent->tracked_count; i++)
         bytes_free(&agent->tracked[i].der);
     json_decref(agent->reported);
+    answers_cleanup(&agent->answers);
     settings_cleanup(&agent->settings);
     profiles_cleanup(&agent->profiles);
 }
@@ -87,7 +88,7 @@ static enum err identity_check(int sets, struct fault *f)
                      certificate.body.content.subject.common_name);
 }
 
-static enum err session_begin(const struct agent *agent, struct session *session, struct fault *f)
+static enum err session_begin(struct agent *agent, struct session *session, struct fault *f)
 {
     AUTO(bytes) path = {0};
     bytes_appendf(&path, "%s/context", agent->options->sets);
@@ -95,6 +96,7 @@ static enum err session_begin(const struct agent *agent, struct session *session
     TRY(context_load(bytes_text(&path), &session->context, f));
     TRY(api_open(&session->context, REQUEST_SECONDS, &session->api, f));
     api_stop_at(session->api, &stopped);
+    api_remember(session->api, &agent->answers);
     return OK;
 }
 
@@ -127,28 +129,43 @@ static struct tracked *tracked_find(struct agent *agent, const char *name, bool 
     return tracked;
 }
 
-static bool item_turns(const struct agent *agent, const struct catalogue_item *item)
+typedef void item_turn(const struct turn *turn, const struct catalogue_item *item, struct tracked *tracked);
+
+/* NULL: it is not this node's, or for nobody to look after. */
+static item_turn *item_turn_of(const struct agent *agent, const struct catalogue_item *item)
 {
-    return strcmp(item->node->name, agent->node) == 0 && !item->shared && item->kind != CATALOGUE_KEY_PAIR &&
-           !(item->kind == CATALOGUE_BUNDLE && strcmp(item->authority, AUTHORITY_SERVICE) == 0);
+    if (strcmp(item->node->name, agent->node) != 0)
+        return NULL;
+    if (item->shared)
+        return shared_turn;
+    if (item->kind == CATALOGUE_BUNDLE)
+        return strcmp(item->authority, AUTHORITY_SERVICE) != 0 ? bundle_turn : NULL;
+    return item->kind != CATALOGUE_KEY_PAIR ? certificate_turn : NULL;
 }
 
-/* Bundles first: what is issued by a new CA must not come before those who are to trust it have it. */
-static void items_turn(const struct turn *turn, bool bundles)
+static void items_turn(const struct turn *turn, item_turn *which)
 {
     const struct catalogue *catalogue = &turn->node->catalogue;
     for (size_t i = 0; i < catalogue->count && !stopped; i++) {
         const struct catalogue_item *item = &catalogue->items[i];
-        bool bundle = item->kind == CATALOGUE_BUNDLE;
-        if (bundle != bundles || !item_turns(turn->agent, item))
+        if (item_turn_of(turn->agent, item) != which)
             continue;
-        struct tracked *tracked = tracked_find(turn->agent, item->name, bundle);
-        if (tracked && bundle)
-            bundle_turn(turn, item, tracked);
-        else if (tracked)
-            certificate_turn(turn, item, tracked);
+        struct tracked *tracked = tracked_find(turn->agent, item->name, item->kind == CATALOGUE_BUNDLE);
+        if (tracked)
+            which(turn, item, tracked);
         sd_notify(0, "WATCHDOG=1");
     }
+}
+
+/* Bundles first: what is issued by a new CA must not come before those who are to trust it have it. What is shared
+ * last: others may have to do something for it first. */
+static void all_items_turn(const struct turn *turn)
+{
+    for (size_t i = 0; i < turn->agent->tracked_count; i++)
+        turn->agent->tracked[i].shared = false;
+    items_turn(turn, bundle_turn);
+    items_turn(turn, certificate_turn);
+    items_turn(turn, shared_turn);
 }
 
 static void said(const char *what, enum err err, struct fault *f)
@@ -198,9 +215,7 @@ static enum err turn_whole(struct agent *agent, struct session *session, const s
     TRY(cluster_fetch(session, agent->cluster, &enrolment.answer, f));
     TRY(install_node_open(&node, f));
     const struct turn turn = {agent, sets, root, session, &enrolment, &node, orders, time(NULL)};
-    shared_note(agent, &node.catalogue);
-    items_turn(&turn, true);
-    items_turn(&turn, false);
+    all_items_turn(&turn);
     crl_turn(&turn);
     agent->turn_at = agent->contact_at = turn.now;
     return OK;
@@ -218,7 +233,7 @@ static int64_t tracked_next(const struct agent *agent, const struct tracked *tra
 {
     if (tracked->failures > 0)
         return tracked->failed_at > now ? now : tracked_retry_at(agent, tracked);
-    if (tracked->state == TRACKED_WAITING || tracked->state == TRACKED_NOT_SERVED)
+    if (tracked->code == CODE_PENDING || tracked->state == TRACKED_NOT_SERVED)
         return agent->turn_at + PENDING_SECONDS;
     return !tracked->bundle && tracked->serial[0] && tracked->code != CODE_EXPIRING ? tracked->due_at : INT64_MAX;
 }
@@ -249,11 +264,11 @@ static enum err root_open(const struct agent *agent, int *ret_root, struct fault
     return agent->options->root ? folder_open(agent->options->root, ret_root, f) : OK;
 }
 
-static bool turn_due(const struct agent *agent, const struct orders *orders)
+static bool turn_due(const struct agent *agent, const struct caller_place *caller, const struct orders *orders)
 {
     const int64_t now = time(NULL);
     return agent->options->once || strcmp(orders->revision, agent->revision) != 0 ||
-           now >= next_turn(agent, orders->answer != NULL, now);
+           now >= next_turn(agent, orders->answer != NULL, now) || shared_waits(agent, caller);
 }
 
 static enum err round_locked(struct agent *agent, struct session *session, const struct orders *orders, struct fault *f)
@@ -261,22 +276,33 @@ static enum err round_locked(struct agent *agent, struct session *session, const
     CLEANUP(fd_cleanup) int sets = -1;
     CLEANUP(fd_cleanup) int root = -1;
     const struct caller_place caller = {session, agent->cluster, agent->node};
-    struct fault why = {0};
     TRY(folder_open(agent->options->sets, &sets, f));
     TRY(folder_lock(sets, f));
     TRY(root_open(agent, &root, f));
-    const bool whole = turn_due(agent, orders);
-    if (whole)
+    if (turn_due(agent, &caller, orders)) {
         TRY(turn_whole(agent, session, orders, sets, root, f));
-    enum err shared = !stopped ? shared_turn(agent, &caller, sets, &why) : OK;
-    if (whole && !stopped)
-        TRY(report_last(agent, f));
+        if (!stopped)
+            TRY(report_last(agent, f));
+    }
     strcpy(agent->revision, orders->revision);
-    if (shared != OK && agent->options->once)
-        *f = why;
-    else
-        said("shared keys", shared, &why);
-    return agent->options->once ? shared : OK;
+    return OK;
+}
+
+/* ---- how soon the next ---- */
+
+static bool shares(const struct agent *agent)
+{
+    bool found = false;
+    for (size_t i = 0; i < agent->tracked_count; i++)
+        found = found || agent->tracked[i].shared;
+    return found;
+}
+
+static int64_t wait_longest(const struct agent *agent, const struct orders *orders)
+{
+    int64_t now = time(NULL), left = next_turn(agent, orders->answer != NULL, now) - now;
+    left = shares(agent) ? sooner(left, SHARED_SECONDS) : left;
+    return left < 1 ? 1 : left;
 }
 
 static enum err identity_look(const struct agent *agent, struct fault *f)
@@ -302,9 +328,7 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
     if (stopped)
         return OK;
     TRY(round_locked(agent, &session, &orders, f));
-    int64_t now = time(NULL), left = next_turn(agent, orders.answer != NULL, now) - now;
-    left = agent->shared_count > 0 ? sooner(left, SHARED_SECONDS) : left;
-    left = left < 1 ? 1 : left;
+    const int64_t left = wait_longest(agent, &orders);
     *ret_wait_seconds = sooner(left, WAIT_SECONDS);
     if (orders.poll_seconds > 0 && !agent->options->once)
         agent_sleep(sooner(orders.poll_seconds, left) * 1000);

@@ -1,8 +1,9 @@
 /* hooks.h: who reads a file that was put into place, and how it comes to use it.
  *
- * kube-apiserver and etcd read their own certificates and keys again by themselves: etcd at each handshake, the API
- * server within a minute, its clients' with the next connection (a "hot" reload). CA bundles of etcd's and of
- * kube-controller-manager's are read at the start only, and a kubeconfig that embeds its certificate is never read
+ * etcd and kube-apiserver read their certificates and keys again by themselves (a "hot" reload): etcd at each
+ * handshake; the API server what it serves with while it runs, as soon as it has noticed the change, and the pair by
+ * which it is etcd's client with its next connection. The CA bundles that etcd, an API server as etcd's client and
+ * kube-controller-manager trust are read at the start only, and a kubeconfig that embeds its certificate is never read
  * again: there the program is restarted. A static pod is restarted by stopping its container, which the kubelet starts
  * again at once: its manifest stays where it is, so an agent that dies meanwhile leaves nothing behind.
  *
