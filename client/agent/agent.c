@@ -56,6 +56,7 @@ static void agent_cleanup(struct agent *agent)
     for (size_t i = 0; i < agent->tracked_count; i++)
         bytes_free(&agent->tracked[i].der);
     json_decref(agent->reported);
+    json_decref(agent->seen_to);
     answers_cleanup(&agent->answers);
     settings_cleanup(&agent->settings);
     profiles_cleanup(&agent->profiles);
@@ -264,10 +265,35 @@ static enum err root_open(const struct agent *agent, int *ret_root, struct fault
     return agent->options->root ? folder_open(agent->options->root, ret_root, f) : OK;
 }
 
+/* Whether the service has another certificate than this node, or wants something about it. */
+static bool certificate_is_news(const struct agent *agent, const json_t *entry)
+{
+    const char *profile = json_string_value(json_object_get(entry, "profile"));
+    const char *serial = json_string_value(json_object_get(entry, "serial")), *ours = "";
+    for (size_t i = 0; profile && i < agent->tracked_count; i++)
+        if (!agent->tracked[i].bundle && strcmp(agent->tracked[i].name, profile) == 0)
+            ours = agent->tracked[i].serial;
+    return strcmp(serial ? serial : "", ours) != 0 || json_is_object(json_object_get(entry, "renew")) ||
+           json_is_true(json_object_get(entry, "blocked"));
+}
+
+/* What this node has renewed makes another revision, too: that is no news to it. */
+static bool orders_are_news(const struct agent *agent, const struct orders *orders)
+{
+    CLEANUP(json_cleanup) json_t *rest = orders_rest(orders);
+    const json_t *list = orders->answer ? json_object_get(document_json(orders->answer), "certificates") : NULL;
+    if (strcmp(orders->revision, agent->revision) == 0)
+        return false;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (certificate_is_news(agent, json_array_get(list, i)))
+            return true;
+    return !rest || !agent->seen_to || !json_equal(rest, agent->seen_to);
+}
+
 static bool turn_due(const struct agent *agent, const struct caller_place *caller, const struct orders *orders)
 {
     const int64_t now = time(NULL);
-    return agent->options->once || strcmp(orders->revision, agent->revision) != 0 ||
+    return agent->options->once || orders_are_news(agent, orders) ||
            now >= next_turn(agent, orders->answer != NULL, now) || shared_waits(agent, caller);
 }
 
@@ -283,6 +309,8 @@ static enum err round_locked(struct agent *agent, struct session *session, const
         TRY(turn_whole(agent, session, orders, sets, root, f));
         if (!stopped)
             TRY(report_last(agent, f));
+        json_decref(agent->seen_to);
+        agent->seen_to = orders_rest(orders);
     }
     strcpy(agent->revision, orders->revision);
     return OK;
@@ -305,11 +333,36 @@ static int64_t wait_longest(const struct agent *agent, const struct orders *orde
     return left < 1 ? 1 : left;
 }
 
+/* Whoever has not to wait although nothing is new, or has something new each time, must not go round and round, whether
+ * it is the service or something in between: from the second time on this node pauses, longer each time. */
+static void hurry_note(struct agent *agent, const struct orders *orders, int64_t waited_milliseconds,
+                       int64_t wait_seconds)
+{
+    bool waited = waited_milliseconds >= wait_seconds * 1000;
+    bool sent_away = orders->poll_seconds > 0 && strcmp(orders->revision, agent->revision) == 0;
+    if (wait_seconds > 0)
+        agent->hurries = !orders->answer || waited || sent_away ? 0 : agent->hurries + 1;
+}
+
+static int64_t pause_seconds(const struct agent *agent, const struct orders *orders)
+{
+    unsigned doublings = agent->hurries < 2 ? 0 : agent->hurries - 2;
+    int64_t pause = agent->hurries < 2 ? 0 : sooner(INT64_C(1) << (doublings < 8 ? doublings : 8), WAIT_SECONDS);
+    return pause > orders->poll_seconds ? pause : orders->poll_seconds;
+}
+
 static enum err identity_look(const struct agent *agent, struct fault *f)
 {
     CLEANUP(fd_cleanup) int sets = -1;
     TRY(folder_open(agent->options->sets, &sets, f));
     return identity_check(sets, f);
+}
+
+static int64_t monotonic_milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* wait_seconds  for work; 0: only look */
@@ -321,7 +374,9 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
     TRY(session_begin(agent, &session, f));
     TRY(place_learn(agent, &session, f));
     const struct caller_place caller = {&session, agent->cluster, agent->node};
+    const int64_t asked_at = monotonic_milliseconds();
     TRY(orders_fetch(&caller, agent->revision, wait_seconds, &orders, f));
+    hurry_note(agent, &orders, monotonic_milliseconds() - asked_at, wait_seconds);
     agent->contact_at = time(NULL);
     if (!orders.answer)
         agent_sleep(wait_seconds * 1000);
@@ -330,8 +385,8 @@ static enum err round_do(struct agent *agent, int64_t wait_seconds, int64_t *ret
     TRY(round_locked(agent, &session, &orders, f));
     const int64_t left = wait_longest(agent, &orders);
     *ret_wait_seconds = sooner(left, WAIT_SECONDS);
-    if (orders.poll_seconds > 0 && !agent->options->once)
-        agent_sleep(sooner(orders.poll_seconds, left) * 1000);
+    if (!agent->options->once)
+        agent_sleep(sooner(pause_seconds(agent, &orders), left) * 1000);
     return OK;
 }
 

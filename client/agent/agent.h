@@ -6,7 +6,8 @@
  * it only at its start is restarted; what is shown over TLS is compared; the service is told. Each certificate is for
  * itself: one that fails is tried again, later each time, and holds up no other.
  *
- * Between turns the agent waits for the service to have work; without that it goes by time. */
+ * Between turns the agent waits for the service to have work; without that it goes by time. Who never lets it wait
+ * makes it pause. What it fetched before is not sent again while it is the same (client/answers.h). */
 #ifndef ENSIGN_CLIENT_AGENT_AGENT_H
 #define ENSIGN_CLIENT_AGENT_AGENT_H
 

@@ -61,6 +61,15 @@ enum err orders_fetch(const struct caller_place *caller, const char *seen, int64
     return OK;
 }
 
+json_t *orders_rest(const struct orders *orders)
+{
+    static const char *const but[] = {"revision", "now", "poll_seconds", "certificates"};
+    json_t *rest = orders->answer ? json_copy((json_t *)(uintptr_t)document_json(orders->answer)) : NULL;
+    for (size_t i = 0; rest && i < ARRAY_SIZE(but); i++)
+        json_object_del(rest, but[i]);
+    return rest;
+}
+
 /* A mark is for the certificate that the service knows as current: not for the one that replaced it meanwhile. */
 struct order order_of(const struct orders *orders, const char *profile, const char *serial)
 {

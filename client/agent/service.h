@@ -29,6 +29,9 @@ MUST_USE enum err orders_read(struct document *take_answer, struct orders *ret_o
 MUST_USE enum err orders_fetch(const struct caller_place *caller, const char *seen, int64_t wait_seconds,
                                struct orders *ret_orders, struct fault *f);
 
+/* All of it but the certificates, and what is another one each time; NULL without memory or answer. The caller's. */
+json_t *orders_rest(const struct orders *orders);
+
 struct order {
     bool blocked;
     const char *renew; /* the reason; NULL: nothing is to be done. Borrowed */

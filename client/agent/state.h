@@ -47,6 +47,8 @@ struct agent {
     size_t tracked_count;
     struct answers answers;
     char revision[REVISION_TEXT_MAX + 1];
+    json_t *seen_to;  /* what the last whole turn was about, but for certificates; NULL */
+    unsigned hurries; /* answers in a row for which this node did not have to wait */
     int64_t crl_number;
     int64_t turn_at, contact_at; /* last whole turn; last answer of the service */
     uint64_t renewals, failures;

@@ -7,8 +7,8 @@ import json
 import ssl
 import threading
 
-PASSED_ON = ('Content-Type', 'Idempotency-Key')
-AFTER = ('Content-Type', 'Retry-After')
+PASSED_ON = ('Content-Type', 'Idempotency-Key', 'If-None-Match')
+AFTER = ('Content-Type', 'Retry-After', 'ETag')
 
 
 class Middle:
@@ -60,14 +60,14 @@ class Middle:
         self.asked.append((handler.command, handler.path, body))
         given = handler.command == 'POST' and self.instead and self.instead(handler.path, json.loads(body))
         if given:
-            status, headers, data = given[0], {'Content-Type': 'application/json', 'Retry-After': None}, given[1]
+            status, headers, data = given[0], {'Content-Type': 'application/json'}, given[1]
         else:
             status, headers, data = self.upstream(handler.command, handler.path, body, {
                 name: handler.headers[name] for name in PASSED_ON if name in handler.headers})
         status, data = (self.change and self.change(handler.command, handler.path, status, data)) or (status, data)
         handler.send_response(status)
         for name in AFTER:
-            if headers[name]:
+            if headers.get(name):
                 handler.send_header(name, headers[name])
         handler.send_header('Content-Length', str(len(data)))
         handler.end_headers()
