@@ -70,8 +70,8 @@ class UnixClient(Client):
 class World:
     """A service that runs, with the cluster `vagrant`."""
 
-    def __init__(self):
-        self.service = Service().init().start()
+    def __init__(self, config=''):
+        self.service = Service().init().configure(config).start()
         self.tokens = []
         self.admin = Client(self.service, self.service.context_file)
         context = json.loads(self.service.context_file.read_text())
@@ -142,9 +142,11 @@ def issue(client, csr, profile='etcd-member', cluster='vagrant', **more):
 class Case(unittest.TestCase):
     """A suite over one world."""
 
+    config = ''  # one more line of ensignd.yaml
+
     @classmethod
     def setUpClass(cls):
-        cls.world = World()
+        cls.world = World(cls.config)
         cls.addClassCleanup(cls.world.close)
         cls.admin = cls.world.admin
 
