@@ -1,6 +1,7 @@
 #include "client/bootstrap/bringup.h"
 
 #include <poll.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +18,43 @@ enum {
     TAIL_LINES = 15,
     EXIT_PENDING = 7, /* of ensign */
     SSH_PATIENCE_SECONDS = 15,
+    VRRP_PASSWORD_SIZE = 8, /* keepalived takes no more */
 };
 
 /* ---- opening ---- */
+
+#define VRRP_PASSWORD_FILE                                                                                             \
+    "vrrp-password" /* beside the logs of the hosts; it keeps the cluster's two routers together */
+
+/* VRRP sends it in the clear: it keeps clusters apart, not attackers out. Whoever applies from another machine makes
+ * another one, which then goes to all load balancers. */
+static enum err vrrp_password_make(struct bringup *bringup, struct fault *f)
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
+    struct bytes *password = &bringup->vrrp_password;
+    for (size_t i = 0; i < VRRP_PASSWORD_SIZE; i++)
+        bytes_append(password, &letters[randombytes_uniform(sizeof letters - 1)], 1);
+    TRY(bytes_check(password, f));
+    return file_put_at(bringup->hosts->logs, VRRP_PASSWORD_FILE, FILE_MODE_PRIVATE, FILE_NEW, bytes_span(password), f);
+}
+
+static enum err vrrp_password_open(struct bringup *bringup, struct fault *f)
+{
+    if (bringup->hosts->cluster->bootstrap.balancer != BALANCER_NGINX_KEEPALIVED)
+        return OK;
+    enum err err = file_read_at(bringup->hosts->logs, VRRP_PASSWORD_FILE, &bringup->vrrp_password, f);
+    if (err != ERR_ABSENT)
+        return err;
+    fault_clear(f);
+    return vrrp_password_make(bringup, f);
+}
 
 enum err bringup_open(struct bringup *bringup, struct hosts *hosts, struct session *session, struct fault *f)
 {
     bringup->hosts = hosts;
     bringup->session = session;
     TRY(materials_read(hosts->cluster, &bringup->materials, f));
+    TRY(vrrp_password_open(bringup, f));
     TRY(profiles_shipped(&bringup->profiles, f));
     TRY(catalogue_make(hosts->cluster, &bringup->profiles, &bringup->catalogue, f));
     bringup->views = calloc(hosts->count, sizeof *bringup->views);
@@ -37,6 +66,7 @@ enum err bringup_open(struct bringup *bringup, struct hosts *hosts, struct sessi
                                                .node = &hosts->cluster->nodes[i],
                                                .facts = &hosts->reports[i].facts,
                                                .materials = &bringup->materials,
+                                               .vrrp_password = bytes_text(&bringup->vrrp_password),
                                                .server = session ? session->context.server : NULL};
         TRY(step_paths(&bringup->catalogue, bringup->views[i].node, &bringup->paths[i], f));
     }
@@ -54,6 +84,7 @@ void bringup_cleanup(struct bringup *bringup)
     catalogue_cleanup(&bringup->catalogue);
     profiles_cleanup(&bringup->profiles);
     materials_cleanup(&bringup->materials);
+    secret_cleanup(&bringup->vrrp_password);
 }
 
 /* ---- planning ---- */

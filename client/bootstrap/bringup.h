@@ -24,6 +24,7 @@ struct bringup {
     const char ***paths;     /* the same */
     struct plan plan;
     char kubernetes_version[32];
+    struct bytes vrrp_password; /* empty: none is needed */
 };
 
 /* Borrows the hosts, which must be open, and makes them ask for what a plan needs. */

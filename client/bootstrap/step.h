@@ -39,6 +39,7 @@ struct step_view {
     const struct materials *materials;
     const char *server;             /* of the service, for enrolment; NULL: not said */
     const char *kubernetes_version; /* "1.31.4", what the first control plane has; NULL: not known */
+    const char *vrrp_password;      /* of the load balancers; NULL: there is none */
     bool hurry;                     /* gates look once instead of waiting */
 };
 

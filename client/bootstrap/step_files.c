@@ -83,6 +83,7 @@ static enum err rendered_add(const struct step_view *view, const struct render_f
     const struct render render = {.catalogue = view->catalogue,
                                   .node = view->node,
                                   .kubernetes_version = view->kubernetes_version,
+                                  .vrrp_password = view->vrrp_password,
                                   .etcd_has_crl = crl && strcmp(crl->cells[1], "file") == 0,
                                   .before_init = is_first_control_plane(step_cluster(view), view->node)};
     CLEANUP(secret_cleanup) struct bytes text = {0};
