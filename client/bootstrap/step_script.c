@@ -10,7 +10,7 @@
 
 #define END_MARK "ENSIGN-END"
 
-enum { PATIENCE_SECONDS = 3, FILE_LINE_SIZE = 1000 };
+enum { FILE_LINE_SIZE = 1000 };
 
 static void variable(struct bytes *out, const char *name, const char *value)
 {
@@ -166,7 +166,6 @@ static enum err variables_write(const struct step_view *view, struct bytes *out,
     variable(out, "labels", LABELS_PATH);
     number(out, "endpoint_port", cluster->endpoint_port);
     number(out, "control_plane_timeout", cluster->bootstrap.control_plane_timeout_seconds);
-    bytes_appendf(out, "patience=%ds\n", PATIENCE_SECONDS);
     packages_write(view, out);
     removed_write(view, out);
     units_write(view, out);

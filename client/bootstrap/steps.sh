@@ -141,17 +141,23 @@ step_ensign() {
 
 # ---- certificates ----
 
-# The token comes on standard input of the function.
+# The token comes on standard input of the function. Who waits long for what others have to seal (code 7) holds all of them
+# up: they do it next. A service that is busy (code 4) is asked again.
 step_enrol() {
-    status=0
-    ensign enroll --server "$server" --token-file - --timeout "$patience" || status=$?
+    read -r token
+    for pause in 0 2 5 10; do
+        sleep $pause
+        status=0
+        printf '%s\n' "$token" | ensign enroll --server "$server" --token-file - --timeout 3s || status=$?
+        [ $status = 4 ] || break
+    done
     [ $status = 0 ] || [ $status = 7 ] || exit $status
     end
     exit $status
 }
 
 step_share() {
-    ensign shared-key sync --timeout "$patience" || exit $?
+    ensign shared-key sync --timeout 30s || exit $?
 }
 
 # ---- etcd and the load balancer ----
