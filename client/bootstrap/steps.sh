@@ -113,7 +113,8 @@ step_packages() {
 
 no_swap() {
     [ -z "$(tail -n +2 /proc/swaps)" ] || swapoff -a || fail "swapoff failed: is there too little memory for what is in swap?"
-    [ ! -f /etc/fstab ] || sed -i.before-ensign -E '/^[^#]\S*\s+\S+\s+swap\s/ s/^/# ensign: no swap for the kubelet: /' /etc/fstab
+    swap_line='^[^#[:space:]]\S*\s+\S+\s+swap\s'
+    ! grep -qsE "$swap_line" /etc/fstab || sed -i.before-ensign -E "/$swap_line/ s/^/# ensign: no swap for the kubelet: /" /etc/fstab
     for unit in $(systemctl list-unit-files --no-legend --type=swap 2>/dev/null | cut -d' ' -f1); do
         systemctl mask -q "$unit"
     done
@@ -314,8 +315,9 @@ step_tidy() {
 
 step_reset() {
     systemctl disable -q --now ensign-agent ensign-agent.timer 2>/dev/null || true
-    ! have kubeadm || [ ! -e /var/lib/kubelet/config.yaml ] && [ ! -e $manifests/kube-apiserver.yaml ] ||
+    if have kubeadm && { [ -e /var/lib/kubelet/config.yaml ] || [ -e $manifests/kube-apiserver.yaml ]; }; then
         kubeadm reset -f --cri-socket "$runtime_socket" 2>&1 || echo "kubeadm reset did not end well" >&2
+    fi
     for unit in etcd haproxy nginx keepalived ensign-pod-routes; do
         case " $units " in *" $unit "*) systemctl disable -q --now "$unit" 2>/dev/null || true ;; esac
     done
