@@ -268,6 +268,7 @@ static enum err item_make(const struct layout *layout, const struct cluster *clu
     item->certificate_mode = 0644;
     item->authority = layout->kind == CATALOGUE_BUNDLE ? layout->name : NULL;
     item->shared = layout_shared(layout, cluster);
+    item->transient = (layout->conditions & IF_SUPER_ADMIN) != 0;
     if (layout->kind == CATALOGUE_KEY_PAIR)
         item->algorithm = key_pair_algorithm(cluster);
     if (!layout_has_profile(layout))

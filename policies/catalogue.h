@@ -34,6 +34,7 @@ struct catalogue_item {
     const char *certificate_path, *bundle_path; /* that a kubeconfig names; NULL: it holds what lies there */
     unsigned mode, key_mode, certificate_mode;
     char server[SERVER_URL_SIZE]; /* of a kubeconfig, else empty */
+    bool transient;               /* only kubeadm init needs it: it may be removed from the node after that */
     bool shared;                  /* the same on every node that has it, key and all: made once */
 };
 

@@ -1,5 +1,6 @@
 #include "client/agent/agent.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client/agent/schedule.h"
 #include "client/agent/state.h"
@@ -144,12 +146,18 @@ static item_turn *item_turn_of(const struct agent *agent, const struct catalogue
     return item->kind != CATALOGUE_KEY_PAIR ? certificate_turn : NULL;
 }
 
+/* What somebody took away after kubeadm init, as one should, is nobody's to bring back. */
+static bool item_gone(const struct turn *turn, const struct catalogue_item *item)
+{
+    return item->transient && faccessat(turn->sets, item->profile->name, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+}
+
 static void items_turn(const struct turn *turn, item_turn *which)
 {
     const struct catalogue *catalogue = &turn->node->catalogue;
     for (size_t i = 0; i < catalogue->count && !stopped; i++) {
         const struct catalogue_item *item = &catalogue->items[i];
-        if (item_turn_of(turn->agent, item) != which)
+        if (item_turn_of(turn->agent, item) != which || item_gone(turn, item))
             continue;
         struct tracked *tracked = tracked_find(turn->agent, item->name, item->kind == CATALOGUE_BUNDLE);
         if (tracked)

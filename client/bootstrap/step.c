@@ -142,17 +142,11 @@ static bool initialised(const struct step_view *view)
     return is_file(view, APISERVER_MANIFEST) && is_file(view, KUBELET_CONFIG);
 }
 
-/* The one that kubeadm init needs, and nobody later. */
-static bool is_super_admin(const struct catalogue_item *item)
-{
-    return strcmp(item->name, "super-admin") == 0;
-}
-
 static bool enrol_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
 {
     for (size_t i = 0; i < view->catalogue->count; i++) {
         const struct catalogue_item *item = &view->catalogue->items[i];
-        if (item->node != view->node || (is_super_admin(item) && initialised(view)))
+        if (item->node != view->node || (item->transient && initialised(view)))
             continue;
         if (absent(view, item->path, ret_why) || absent(view, item->key_path, ret_why) ||
             absent(view, item->certificate_path, ret_why))
@@ -250,9 +244,9 @@ const struct step_kind step_kinds[] = {
      .deadline_seconds = 120},
     {STAGE_WORKERS, "nodes", "all nodes are Ready", .gate = true, .applies = is_first_with_network,
      .deadline_seconds = 240},
-    {STAGE_AGENTS, "agent", "start the agent", .applies = is_any, .needed = agent_needed, .deadline_seconds = 60},
     {STAGE_AGENTS, "tidy", "remove super-admin.conf", .applies = is_first_control_plane, .needed = tidy_needed,
      .deadline_seconds = 60},
+    {STAGE_AGENTS, "agent", "start the agent", .applies = is_any, .needed = agent_needed, .deadline_seconds = 60},
     {0},
 };
 

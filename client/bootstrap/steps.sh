@@ -306,9 +306,9 @@ step_agent() {
     systemctl enable -q --now ensign-agent || { last_words ensign-agent; fail "ensign-agent does not start"; }
 }
 
-# It would get past everything that RBAC says; the service issues another one to who may have it.
+# It would get past everything that RBAC says. `ensign certificate revoke` ends it for good.
 step_tidy() {
-    rm -f /etc/kubernetes/super-admin.conf
+    rm -rf /etc/kubernetes/super-admin.conf /etc/ensign/node/super-admin
 }
 
 # ---- taking a host back ----

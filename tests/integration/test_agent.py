@@ -5,6 +5,7 @@ Certificates live an hour here, and an agent whose clock is 45 minutes ahead fin
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import ssl
@@ -191,6 +192,15 @@ class Trouble(Agents):
         self.agent(root)
         self.assertNotEqual(conf.read_bytes(), original)
         self.assertEqual(self.deployed('workerone')['kubelet']['state'], 'installed')
+
+    def test_what_only_init_needs_may_go(self):
+        root = self.enroll('masterone')
+        for gone, exit_code in (('super-admin', 0), ('admin', EXPIRING)):  # the second: the control
+            shutil.rmtree(root / 'etc/ensign/node' / gone)
+            (root / f'etc/kubernetes/{gone}.conf').unlink()
+            result = self.agent(root, ahead='+0', exit_code=exit_code)
+            self.assertEqual(exit_code != 0, gone in result.stderr, result.stderr)
+            self.assertFalse((root / f'etc/kubernetes/{gone}.conf').exists())
 
     def test_failing_hook_is_run_again(self):
         root, ran = self.enroll('masterthree', '--lifetime', '1h'), self.folder / 'ran'
