@@ -170,6 +170,7 @@ static const struct {
     {"Could not resolve", CODE_UNREACHABLE, "the name in your ssh configuration does not resolve"},
     {"Bad configuration option", CODE_INVALID, "your ssh configuration has an error"},
     {"onnection refused", CODE_UNREACHABLE, "nothing listens there: is sshd running, and is the port right?"},
+    {"No route to host", CODE_UNREACHABLE, "no answer: is the host up, and the address right?"},
     {"timed out", CODE_UNREACHABLE, "no answer: is the host up, and the address right?"},
     {"", CODE_UNREACHABLE, "the connection broke, or ssh failed: try it by hand"},
 };

@@ -155,6 +155,7 @@ static enum err variables_write(const struct step_view *view, struct bytes *out,
     const struct cluster *cluster = step_cluster(view);
     char host[HOST_TEXT_SIZE];
     render_host(view->node, host);
+    variable(out, "own_name", view->node->name);
     variable(out, "host_text", host);
     variable(out, "hurry", view->hurry ? "yes" : "");
     variable(out, "server", view->server ? view->server : "");

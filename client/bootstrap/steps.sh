@@ -11,6 +11,7 @@ marks=/var/lib/ensign-apply
 changes=
 admin=/etc/kubernetes/admin.conf
 manifests=/etc/kubernetes/manifests
+identity=/etc/ensign/node/kubelet
 
 have() { command -v "$1" >/dev/null 2>&1; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -47,7 +48,7 @@ begin() {
 end() {
     sync
     rm -f "$mark"
-    sync "$marks"
+    [ ! -d "$marks" ] || sync "$marks" # a host that was taken back has none
 }
 
 # PATH MODE: what comes in base64 on standard input
@@ -133,6 +134,7 @@ step_host() {
         fail "expected $runtime to listen on $runtime_socket within 20 s"
     }
     systemctl enable -q kubelet
+    if systemctl is-active -q kubelet && changed /etc/default/kubelet; then systemctl restart kubelet; fi
 }
 
 step_ensign() {
@@ -229,14 +231,37 @@ gate_control_plane() {
     healthy "the scheduler" https://127.0.0.1:10259/healthz "$control_plane_timeout"
 }
 
-# kubeadm would find what its own interrupted run has made; all else was checked by the first run.
+# What kubeadm's own interrupted run may have made or left running. Not "all": it may not stand beside what the
+# configuration ignores.
+leftovers() {
+    for left in manifests manifests/kube-apiserver.yaml manifests/kube-controller-manager.yaml manifests/kube-scheduler.yaml \
+        manifests/etcd.yaml kubelet.conf bootstrap-kubelet.conf pki/ca.crt; do
+        case $left in manifests) printf Dir ;; *) printf File ;; esac
+        printf 'Available--etc-kubernetes-%s,' "$(echo "$left" | tr / -)"
+    done
+    printf 'Port-%s,' 6443 10250 10257 10259 2379 2380
+    printf 'DirAvailable-%s' "$(echo "$etcd_data_dir" | tr / -)"
+}
+
 kubeadm_run() {
     kubeadm_status=0
-    kubeadm "$@" --config /etc/kubernetes/kubeadm.yaml ${resumed:+--ignore-preflight-errors=all} 2>&1 || kubeadm_status=$?
+    kubeadm "$@" --config /etc/kubernetes/kubeadm.yaml ${resumed:+--ignore-preflight-errors="$(leftovers)"} 2>&1 ||
+        kubeadm_status=$?
     [ $kubeadm_status = 0 ] || {
         last_words kubelet
         fail "kubeadm $1 failed: see its lines above"
     }
+}
+
+# kubeadm does not join as a node that is Ready, which the kubelet of an interrupted run is, and for 40 s that of a host
+# that was taken back. A node may say of itself that it is not.
+not_ready() {
+    systemctl stop kubelet
+    api=$(sed -n 's/^ *server: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/kubernetes/kubelet.conf)
+    curl -fsS --max-time 10 -o /dev/null --cacert $identity/ca.crt --cert $identity/tls.crt --key $identity/tls.key \
+        -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' \
+        -d '{"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Joining"}]}}' \
+        "$api/api/v1/nodes/$own_name/status" 2>/dev/null || true # most often there is none yet
 }
 
 initialised() { [ -f $manifests/kube-apiserver.yaml ] && [ -f /var/lib/kubelet/config.yaml ]; }
@@ -251,12 +276,14 @@ step_init() {
 
 step_control_plane() {
     [ -n "$resumed" ] || ! initialised || return 0
+    not_ready
     kubeadm_run join
     gate_control_plane
 }
 
 step_worker() {
     [ -n "$resumed" ] || [ ! -f /var/lib/kubelet/config.yaml ] || return 0
+    not_ready
     kubeadm_run join
     gate_kubelet
 }
