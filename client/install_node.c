@@ -132,6 +132,17 @@ enum err install_node_check(const struct install_node *node, struct fault *f)
     return install_check(&install, node->force, f);
 }
 
+enum err install_node_whole(const struct install_node *node, bool *ret_whole, struct fault *f)
+{
+    AUTO(install) install = {.root = node->root, .sets = node->enrolment->folder};
+    TRY(node_plan(node, &install, f));
+    TRY(install_check(&install, node->force, f));
+    *ret_whole = true;
+    for (size_t i = 0; i < install.count; i++)
+        *ret_whole &= install.files[i].state == INSTALL_SAME;
+    return OK;
+}
+
 enum err install_node_write(const struct install_node *node, struct fault *f)
 {
     AUTO(install) install = {.root = node->root, .sets = node->enrolment->folder};

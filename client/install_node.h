@@ -26,6 +26,9 @@ MUST_USE enum err install_node_open(struct install_node *node, struct fault *f);
 /* What install_node_write() would refuse, as far as that can be told from the sets that are there already. */
 MUST_USE enum err install_node_check(const struct install_node *node, struct fault *f);
 
+/* Whether all of it is there already, as it should be. Errors: what install_node_write() would refuse. */
+MUST_USE enum err install_node_whole(const struct install_node *node, bool *ret_whole, struct fault *f);
+
 /* When all sets are complete. What is shared by several nodes is left out. */
 MUST_USE enum err install_node_write(const struct install_node *node, struct fault *f);
 

@@ -20,10 +20,14 @@ static bool item_own(const struct turn *turn, const struct catalogue_item *item)
     return strcmp(item->node->name, turn->agent->node) == 0;
 }
 
-/* Only what this certificate is for, and the bundles beside it. */
-static enum err profile_install(const struct turn *turn, const struct catalogue_item *item, bool check_only,
-                                struct fault *f)
+enum putting { PUT_CHECK, PUT_LOOK, PUT_WRITE };
+
+/* Only what this certificate is for, and the bundles beside it.
+ *   ret_whole  of PUT_LOOK: whether it is there already; where nothing is installed, it is */
+static enum err profile_put(const struct turn *turn, const struct catalogue_item *item, enum putting putting,
+                            bool *ret_whole, struct fault *f)
 {
+    *ret_whole = true;
     struct enrolment chosen = *turn->enrolment;
     chosen.items[0] = (struct enrolment_item){.profile = item->profile, .algorithm = item->algorithm};
     chosen.items_count = 1;
@@ -32,7 +36,16 @@ static enum err profile_install(const struct turn *turn, const struct catalogue_
     node.whole = false;
     if (turn->root < 0 || issued_by_service(item->profile))
         return OK;
-    return check_only ? install_node_check(&node, f) : install_node_write(&node, f);
+    if (putting == PUT_LOOK)
+        return install_node_whole(&node, ret_whole, f);
+    return putting == PUT_CHECK ? install_node_check(&node, f) : install_node_write(&node, f);
+}
+
+static enum err profile_install(const struct turn *turn, const struct catalogue_item *item, enum putting putting,
+                                struct fault *f)
+{
+    bool ignored;
+    return profile_put(turn, item, putting, &ignored, f);
 }
 
 /* What is in use when all was done: the certificate, and in a kubeconfig the server, which the cluster file may change
@@ -51,7 +64,7 @@ static enum err certificate_finish(const struct turn *turn, const struct catalog
     char text[IN_USE_SIZE];
     in_use(item, tracked, text);
     TRY(enrolment_tidy(turn->enrolment, tracked->name, f)); /* a key of before may be left */
-    TRY(profile_install(turn, item, false, f));
+    TRY(profile_install(turn, item, PUT_WRITE, f));
     if (turn->root >= 0)
         TRY(hooks_run(turn, tracked->name, hooks, hooks_of(&turn->node->cluster, item, hooks), f));
     return done_write(turn, tracked->name, text, f);
@@ -64,7 +77,7 @@ static enum err certificate_renew(const struct turn *turn, const struct catalogu
 {
     const struct enrolment_item renewed = {item->profile, item->algorithm, tracked->serial,
                                            install_node_bundle(turn->node, item->authority)};
-    TRY(profile_install(turn, item, true, f));
+    TRY(profile_install(turn, item, PUT_CHECK, f));
     if (reason)
         message("%s: the service asks for another one: %s", tracked->name, reason);
     TRY(enrolment_renew(turn->enrolment, &renewed, f));
@@ -121,7 +134,9 @@ static enum err certificate_step(const struct turn *turn, const struct catalogue
     in_use(item, tracked, text);
     if (done.size == 0) /* it was enrolled: what reads it was not started yet, or was by who enrolled it */
         TRY(done_write(turn, tracked->name, text, f));
-    else if (strcmp(bytes_text(&done), text) != 0)
+    bool whole; /* somebody may have removed it, or edited it, which is for them to settle */
+    TRY(profile_put(turn, item, PUT_LOOK, &whole, f));
+    if (!whole || (done.size > 0 && strcmp(bytes_text(&done), text) != 0))
         return certificate_finish(turn, item, tracked, f);
     char before[SERIAL_TEXT_SIZE];
     strcpy(before, tracked->serial);

@@ -195,12 +195,30 @@ class Trouble(Agents):
 
     def test_what_only_init_needs_may_go(self):
         root = self.enroll('masterone')
-        for gone, exit_code in (('super-admin', 0), ('admin', EXPIRING)):  # the second: the control
+        for gone in ('super-admin', 'admin'):  # the second: the control
             shutil.rmtree(root / 'etc/ensign/node' / gone)
             (root / f'etc/kubernetes/{gone}.conf').unlink()
-            result = self.agent(root, ahead='+0', exit_code=exit_code)
-            self.assertEqual(exit_code != 0, gone in result.stderr, result.stderr)
+            result = self.agent(root, ahead='+0', exit_code=None)
+            self.assertEqual(gone == 'admin', f'no {gone} yet' in result.stderr, result.stderr)
             self.assertFalse((root / f'etc/kubernetes/{gone}.conf').exists())
+
+    def test_removed_file_comes_back(self):
+        """Nothing is due: what is said to be installed has to be there."""
+        root = self.enroll('workerone')
+        self.settings(root, hooks={'kubelet': 'none'})
+        self.agent(root, ahead=None)
+        conf, issued = root / 'etc/kubernetes/kubelet.conf', self.issued('workerone')
+        content, mode = conf.read_bytes(), conf.stat().st_mode
+        conf.unlink()
+        self.agent(root, ahead=None)
+        self.assertEqual((content, mode), (conf.read_bytes(), conf.stat().st_mode))
+        conf.write_bytes(content.replace(b'https://', b'https://other-'))
+        self.agent(root, ahead=None, exit_code=CONFLICT)
+        self.assertEqual('failed', self.deployed('workerone')['kubelet']['state'])
+        conf.write_bytes(content)
+        self.agent(root, ahead=None)
+        self.assertEqual('installed', self.deployed('workerone')['kubelet']['state'])
+        self.assertEqual(issued, self.issued('workerone'))
 
     def test_failing_hook_is_run_again(self):
         root, ran = self.enroll('masterthree', '--lifetime', '1h'), self.folder / 'ran'
