@@ -374,8 +374,9 @@ class Lab:
                     where = host.run('sh', '-c', f'command -v {name}').stdout.strip()
                     host.copy(program, where, 0o755)
 
-    def serve(self, create=True):
-        """As README.md says it to an administrator; then the cluster, and an operator's context for the bastion."""
+    def serve(self, create=True, **variant):
+        """As README.md says it to an administrator; then the cluster, and an operator's context for the bastion.
+        variant: of the cluster file, as document() has it"""
         name = f'ca.{self.domain}'
         self.install(self.ca, 'ensign', 'ensignd')
         self.ca.run('setpriv', '--reuid', 'ensign', '--regid', 'ensign', '--clear-groups', 'ensignd', 'init', '--state',
@@ -384,19 +385,23 @@ class Lab:
         self.ca.sh(f'install -D -m 0600 /var/lib/ensign/admin.context {CONTEXT} && rm /var/lib/ensign/admin.context')
         self.ca.run('ensign', 'whoami')
         if create:
-            self.place()
+            self.place(**variant)
             self.ca.put(self.file, self.bastion.read(self.file))
             self.ca.run('ensign', 'cluster', 'create', '-f', self.file)
         self.ca.run('ensign', 'identity', 'create', 'operator', '--role', 'operator', '--out', '/root/operator.context')
         self.bastion.put(CONTEXT, self.ca.read('/root/operator.context'), 0o600)
         self.ca.run('rm', '/root/operator.context')
 
-    def document(self, user='root', pinned=False, repository=False):
-        """The cluster file. user: of ssh; pinned: it has the hosts' keys; repository: Kubernetes comes from the bastion's"""
+    def document(self, user='root', pinned=False, repository=False, ensign=False):
+        """The cluster file. user: of ssh; pinned: it has the hosts' keys; repository: Kubernetes comes from the bastion's;
+        ensign: its package is copied to the hosts"""
         text = (FOLDER / 'topologies' / f'{self.topology}.yaml').read_text()
         keys = ', '.join(f'{host.name}: "{host.host_key()}"' for host in self.cluster_hosts.values())
         ssh = f'  ssh: {{user: {user}{", hostKeys: {" + keys + "}" if pinned else ""}}}\n'
         text = re.sub(r'(?m)^  ssh: .*\n', lambda _: ssh, text)
+        if ensign:
+            package = next(path.name for path in packages() if path.name.startswith('ensign_'))
+            text = text.replace('  packages:\n', f'  packages:\n    ensign: {{source: /tmp/{package}}}\n')
         if repository:
             source = json.dumps(self.repository_source())
             present = '    kubernetes: {source: present}\n'

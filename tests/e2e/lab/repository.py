@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""`ensign cluster apply` on hosts without Kubernetes: kubeadm, kubelet, kubectl and cri-tools come from an apt repository on
+the bastion, signed by the key that the cluster file names, are held, and make a cluster: one control plane with its own
+etcd, and a worker."""
+import pathlib
+import re
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from lib import lab  # noqa: E402
+from lib.bringup import Bringup  # noqa: E402
+
+NODES = ('masterone', 'workerone')
+PROGRAMS = ('kubeadm', 'kubelet', 'kubectl', 'crictl')
+HELD = {'kubeadm', 'kubelet', 'kubectl'}
+ETCD = '''etcd: {topology: stacked}
+'''
+
+
+class Small(Bringup):
+    """The same hosts, but for those that are not here."""
+
+    def document(self, **variant):
+        head, nodes = super().document(**variant).split('nodes:\n')
+        kept = [node for node in re.split(r'(?m)^(?=  - name: )', nodes) if node.startswith(tuple(f'  - name: {n}\n' for n in NODES))]
+        head = re.sub(r'(?ms)^etcd:\n.*?^(?=\S)', ETCD, head).replace('192.168.29.81:6443', '192.168.29.51:6443')
+        head = head.replace('  loadBalancer: {kind: haproxy}\n', '')
+        return f'{head}nodes:\n{"".join(kept)}'.replace('roles: [control-plane]', 'roles: [etcd, control-plane]')
+
+
+class Repository(lab.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Small('external-haproxy', NODES))
+        cls.lab.publish()
+        cls.lab.serve(repository=True, ensign=True)
+
+    def test_1_brings_up(self):
+        for name in NODES:
+            self.assertEqual('', self.lab.hosts[name].sh(f'command -v {" ".join(PROGRAMS)}', check=False).stdout)
+        self.assertIn(('prepare', 'workerone', 'there is no kubelet'), self.lab.plan())
+        made = self.lab.apply()
+        print(f'from a repository: {made.seconds:.1f} s', flush=True)
+        self.assertEqual(dict.fromkeys(NODES, True), self.lab.nodes())
+        for name in NODES:
+            host = self.lab.hosts[name]
+            self.assertEqual(HELD, set(host.run('apt-mark', 'showhold').stdout.split()))
+            for program in PROGRAMS:
+                self.assertTrue(host.run('dpkg', '-S', f'/usr/bin/{program}').stdout, program)
+            self.assertIn('1.20.2-1.1', host.run('dpkg-query', '-W', 'kubelet').stdout)
+
+    def test_2_again_changes_nothing(self):
+        before = self.lab.snapshot()
+        self.assertIn('nothing was to be done', self.lab.apply().text)
+        self.assertEqual([], self.lab.changes(before))
+        self.assertTrue(self.lab.well())
+
+    def test_3_takes_them_from_nobody_else(self):
+        """The same repository with another signature: nothing is installed, and what apt says is shown."""
+        self.lab.look('reset', '--yes')
+        for name in NODES:
+            self.lab.hosts[name].sh('apt-mark unhold kubelet kubeadm kubectl; dpkg --purge kubeadm kubelet kubectl cri-tools; '
+                                    'rm -rf /var/lib/apt/lists/*')
+        self.lab.bastion.sh('cd /srv/repository && sed -i "s/^Date: .*/Date: Thu, 01 Jan 2026 00:00:00 UTC/" InRelease')
+        refused = self.lab.apply(check=False)
+        self.assertEqual(1, refused.code, refused.text)
+        self.assertRegex(refused.text, 'BADSIG|invalid|not signed')
+        for name in NODES:
+            self.assertEqual('', self.lab.hosts[name].sh('command -v kubelet', check=False).stdout)
+
+
+if __name__ == '__main__':
+    lab.enter()
+    unittest.main(verbosity=2)
