@@ -187,6 +187,7 @@ enum err facts_script(const struct facts_question *question, struct bytes *ret_s
     TRY(variable_write(&script, "names", question->names, f));
     TRY(variable_write(&script, "files", question->files, f));
     TRY(variable_write(&script, "folders", question->folders, f));
+    TRY(variable_write(&script, "programs", question->programs, f));
     bytes_append_text(&script, shipped_facts_script);
     return bytes_give(&script, ret_script, f);
 }

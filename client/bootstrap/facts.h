@@ -69,7 +69,7 @@ const struct fact_row *fact_find(const struct host_facts *facts, enum fact_list 
 
 /* What the host is asked besides; texts without control characters, each list ended by NULL or absent. */
 struct facts_question {
-    const char *const *names, *const *files, *const *folders;
+    const char *const *names, *const *files, *const *folders, *const *programs;
 };
 
 /* The program for sh on the host, which asks all this. ERR_INPUT: a text that cannot be asked for. */

@@ -1,11 +1,13 @@
 # What a host is like: prints one JSON document of texts and of lists of rows of texts, in printable ASCII. It changes
 # nothing. Needs what each Debian or Ubuntu has; what else is missing there is missing from the answer.
-# Given before this text: names, files, folders (one a line): names to look up, files to hash, folders that may hold a
-# cluster's data.
+# Given before this text: names, files, folders, programs (one a line): names to look up, files to hash, folders that may
+# hold a cluster's data, programs to be asked for their versions.
 LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 tab=$(printf '\t')
+newline='
+'
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -72,14 +74,18 @@ about_kernel() {
     done | rows sysctls
 }
 
+asked() {
+    case "$newline$programs$newline" in *"$newline$1$newline"*) have "$1" ;; *) false ;; esac
+}
+
 # PROGRAM ARGUMENT…: its name and the first line that it prints
-version() { ! have "$1" || printf '%s\t%s\n' "$1" "$(first_line "$@" | tr '\t' ' ')"; }
+version() { ! asked "$1" || printf '%s\t%s\n' "$1" "$(first_line "$@" | tr '\t' ' ')"; }
 
 about_programs() {
     {
         version kubelet --version
         version kubeadm version -o short
-        ! have kubectl || printf 'kubectl\tthere\n' # it takes longest of all to say its version, which is kubeadm's
+        ! asked kubectl || printf 'kubectl\tthere\n' # it takes longest of all to say its version, which is kubeadm's
         version containerd --version
         version crio --version
         version runc --version

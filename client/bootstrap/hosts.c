@@ -7,6 +7,7 @@
 
 #include "client/bootstrap/host_log.h"
 #include "client/files.h"
+#include "client/render/roles.h"
 
 enum { CLOCK_DEADLINE_MS = 15000, FACTS_DEADLINE_MS = 120000, CLOCK_OUTPUT_MAX = 4096, NAMES_ASKED_MAX = 64 };
 
@@ -95,6 +96,30 @@ static enum err clock_ask(struct hosts *hosts, size_t host, int log, struct faul
     return OK;
 }
 
+/* Those that its roles are about: each takes a while to say its version. */
+enum { PROGRAMS_ASKED_MAX = 16 };
+static void programs_choose(const struct cluster *cluster, const struct node_entry *node,
+                            const char *ret_programs[PROGRAMS_ASKED_MAX])
+{
+    static const struct {
+        node_is *applies;
+        const char *name;
+    } rows[] = {
+        {is_any, "ensign"},        {is_any, "curl"},
+        {has_kubelet, "kubelet"},  {has_kubelet, "kubeadm"},
+        {has_kubelet, "kubectl"},  {has_kubelet, "crictl"},
+        {has_kubelet, "runc"},     {has_containerd, "containerd"},
+        {has_crio, "crio"},        {has_external_etcd, "etcd"},
+        {has_haproxy, "haproxy"},  {has_nginx, "nginx"},
+        {has_nginx, "keepalived"},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(rows) && count + 1 < PROGRAMS_ASKED_MAX; i++)
+        if (rows[i].applies(cluster, node))
+            ret_programs[count++] = rows[i].name;
+    ret_programs[count] = NULL;
+}
+
 /* What a host has to find: itself, the API servers, and all the others where they are few. */
 static enum err question_script(const struct hosts *hosts, size_t host, struct bytes *ret_script, struct fault *f)
 {
@@ -107,8 +132,10 @@ static enum err question_script(const struct hosts *hosts, size_t host, struct b
     for (size_t i = 0; cluster->nodes_count <= NAMES_ASKED_MAX && i < cluster->nodes_count; i++)
         if (i != host)
             names[count++] = cluster->nodes[i].name;
+    const char *programs[PROGRAMS_ASKED_MAX];
+    programs_choose(cluster, &cluster->nodes[host], programs);
     const struct facts_question question = {
-        .names = names, .files = hosts->files ? hosts->files[host] : NULL, .folders = folders};
+        .names = names, .files = hosts->files ? hosts->files[host] : NULL, .folders = folders, .programs = programs};
     return facts_script(&question, ret_script, f);
 }
 

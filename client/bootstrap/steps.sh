@@ -46,7 +46,6 @@ begin() {
 }
 
 end() {
-    sync
     rm -f "$mark"
     [ ! -d "$marks" ] || sync "$marks" # a host that was taken back has none
 }
@@ -139,7 +138,8 @@ step_host() {
 
 step_ensign() {
     [ -f "$ensign_package" ] || fail "there is no ensign here: install it, or name its .deb in the cluster file (bootstrap.packages.ensign)"
-    installing install --no-install-recommends --allow-downgrades "$ensign_package"
+    dpkg -i "$ensign_package" >/dev/null 2>&1 || # what it needs is there already, mostly
+        installing install -f --no-install-recommends --allow-downgrades "$ensign_package"
 }
 
 # ---- certificates ----
@@ -251,6 +251,7 @@ kubeadm_run() {
         last_words kubelet
         fail "kubeadm $1 failed: see its lines above"
     }
+    sync -f /etc/kubernetes /var/lib/kubelet # it does not: a power cut could leave empty files where nothing is amiss
 }
 
 # kubeadm does not join as a node that is Ready, which the kubelet of an interrupted run is, and for 40 s that of a host

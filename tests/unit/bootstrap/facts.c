@@ -98,7 +98,7 @@ static void questions(void **state)
     struct fault f = {0};
     const struct facts_question question = {.files = good}, wrong = {.names = bad};
     assert_int_equal(facts_script(&question, &script, &f), OK);
-    const char *begin = "names=''\nfiles='/etc/it'\\''s\n/etc/$(x) y\n'\nfolders=''\n#";
+    const char *begin = "names=''\nfiles='/etc/it'\\''s\n/etc/$(x) y\n'\nfolders=''\nprograms=''\n#";
     assert_memory_equal(bytes_text(&script), begin, strlen(begin));
     struct bytes none = {0};
     assert_int_equal(facts_script(&wrong, &none, &f), ERR_INPUT);
