@@ -341,10 +341,18 @@ step_tidy() {
 
 # ---- taking a host back ----
 
+# What asks the cluster fails, before anything is removed, where others are taken back at the same time: without its
+# kubeconfig kubeadm asks nobody.
+kubeadm_reset() {
+    kubeadm reset -f --cri-socket "$runtime_socket" 2>&1 && return 0
+    rm -f $admin
+    kubeadm reset -f --cri-socket "$runtime_socket" 2>&1 || fail "kubeadm reset failed: see its lines above"
+}
+
 step_reset() {
     systemctl disable -q --now ensign-agent ensign-agent.timer 2>/dev/null || true
     if have kubeadm && { [ -e /var/lib/kubelet/config.yaml ] || [ -e $manifests/kube-apiserver.yaml ]; }; then
-        kubeadm reset -f --cri-socket "$runtime_socket" 2>&1 || echo "kubeadm reset did not end well" >&2
+        kubeadm_reset
     fi
     for unit in etcd haproxy nginx keepalived ensign-pod-routes; do
         case " $units " in *" $unit "*) systemctl disable -q --now "$unit" 2>/dev/null || true ;; esac
