@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`ensign cluster apply` on hosts without Kubernetes: kubeadm, kubelet, kubectl and cri-tools come from an apt repository on
-the bastion, signed by the key that the cluster file names, are held, and make a cluster: one control plane with its own
-etcd, and a worker."""
+"""`ensign cluster apply` on hosts without Kubernetes: kubeadm, kubelet, kubectl and cri-tools come from an apt repository
+on the bastion, signed by the key that the cluster file names, are held, and make a cluster: one control plane with its
+own etcd, and a worker."""
 import pathlib
 import re
 import sys
@@ -15,8 +15,8 @@ from lib.bringup import Bringup  # noqa: E402
 NODES = ('masterone', 'workerone')
 PROGRAMS = ('kubeadm', 'kubelet', 'kubectl', 'crictl')
 HELD = {'kubeadm', 'kubelet', 'kubectl'}
-ETCD = '''etcd: {topology: stacked}
-'''
+KEPT = tuple(f'  - name: {name}\n' for name in NODES)
+ETCD = 'etcd: {topology: stacked}\n'
 
 
 class Small(Bringup):
@@ -24,7 +24,7 @@ class Small(Bringup):
 
     def document(self, **variant):
         head, nodes = super().document(**variant).split('nodes:\n')
-        kept = [node for node in re.split(r'(?m)^(?=  - name: )', nodes) if node.startswith(tuple(f'  - name: {n}\n' for n in NODES))]
+        kept = [node for node in re.split(r'(?m)^(?=  - name: )', nodes) if node.startswith(KEPT)]
         head = re.sub(r'(?ms)^etcd:\n.*?^(?=\S)', ETCD, head).replace('192.168.29.81:6443', '192.168.29.51:6443')
         head = head.replace('  loadBalancer: {kind: haproxy}\n', '')
         return f'{head}nodes:\n{"".join(kept)}'.replace('roles: [control-plane]', 'roles: [etcd, control-plane]')
@@ -61,8 +61,8 @@ class Repository(lab.Case):
         """The same repository with another signature: nothing is installed, and what apt says is shown."""
         self.lab.look('reset', '--yes')
         for name in NODES:
-            self.lab.hosts[name].sh('apt-mark unhold kubelet kubeadm kubectl; dpkg --purge kubeadm kubelet kubectl cri-tools; '
-                                    'rm -rf /var/lib/apt/lists/*')
+            self.lab.hosts[name].sh('apt-mark unhold kubelet kubeadm kubectl; rm -rf /var/lib/apt/lists/*; '
+                                    'dpkg --purge kubeadm kubelet kubectl cri-tools')
         self.lab.bastion.sh('cd /srv/repository && sed -i "s/^Date: .*/Date: Thu, 01 Jan 2026 00:00:00 UTC/" InRelease')
         refused = self.lab.apply(check=False)
         self.assertEqual(1, refused.code, refused.text)
