@@ -5,7 +5,7 @@
         it.apply()                                      # until exit code 0; it.apply(check=False).code
         with it.applying() as running:                  # meanwhile
             running.wait_begun('init'); running.kill()
-        it.plan(), it.status()                          # [(stage, node, why)], {node: (health, to do)}
+        it.plan(), it.status()          # [(stage, node, why)]; (exit code, {node: (health, what is to be done)})
         it.state()                                      # what the hosts came to, without keys and times
 """
 import contextlib
@@ -25,8 +25,8 @@ MARKS = '/var/lib/ensign-apply'
 ADMIN = '/etc/kubernetes/admin.conf'
 APPLY_SECONDS = 600
 # What each node makes or is given for itself, and what says when.
-OWN_FILES = re.compile(r'\.(key|crt|pem|der)$|/etc/kubernetes/(?!kubeadm)[^/]*\.conf$|^/etc/ensign/node/|^/var/lib/kubelet/pki/|'
-                       r'^/etc/systemd/system/.*\.wants/')
+OWN_FILES = re.compile(r'\.(key|crt|pem|der)$|^/etc/kubernetes/[^/]*\.conf$|^/etc/ensign/node/|'
+                       r'^/var/lib/kubelet/pki/|^/etc/systemd/system/.*\.wants/')
 UNITS = ('etcd', 'haproxy', 'containerd', 'kubelet', 'ensign-pod-routes', 'ensign-agent')
 
 
@@ -37,8 +37,8 @@ class Applying:
         self.it, self.lines, self.started = it, [], time.monotonic()
         self.marks = it.marks()
         command = it.bastion.command('ensign', 'cluster', 'apply', '-f', it.file, *more)
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        text=True, bufsize=1)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True, bufsize=1)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
@@ -57,13 +57,15 @@ class Applying:
     def end(self, seconds=APPLY_SECONDS):
         self.code = self.process.wait(timeout=seconds)
         self.reader.join(10)
+        self.process.stdout.close()
         self.seconds = time.monotonic() - self.started
         return self
 
     def wait_begun(self, step, seconds=APPLY_SECONDS):
         """Until some host has begun it: the host's name; None when all came to its end without it."""
         def begun():
-            return [name for (name, mark), at in self.it.marks().items() if mark == step and self.marks.get((name, mark)) != at]
+            return [name for (name, mark), at in self.it.marks().items()
+                    if mark == step and self.marks.get((name, mark)) != at]
         seen = wait_for(f'{step} to begin', lambda: begun() or self.process.poll() is not None, seconds)
         return None if seen is True else seen[0]
 
@@ -134,7 +136,8 @@ class Bringup(lab.Lab):
     def marks(self):
         """(host, step) -> when it was begun, of those that have not come to their end"""
         return {(name, path.removesuffix('.begun').rsplit('/', 1)[1]): status.st_mtime_ns
-                for name, host in self.cluster_hosts.items() for path, status in host.find([MARKS]) if path.endswith('.begun')}
+                for name, host in self.cluster_hosts.items() for path, status in host.find([MARKS])
+                if path.endswith('.begun')}
 
     def issued(self):
         """All serial numbers of the cluster"""
@@ -152,24 +155,24 @@ class Bringup(lab.Lab):
 
     def members(self):
         """Names of etcd's, as one of them has them"""
-        pki = '/etc/etcd/pki/'
-        said = self.hosts['etcdone'].run(
-            'env', 'ETCDCTL_API=3', 'etcdctl', '--cacert', f'{pki}ca.crt', '--cert', f'{pki}healthcheck-client.crt', '--key',
-            f'{pki}healthcheck-client.key', '--endpoints', 'https://127.0.0.1:2379', 'member', 'list', '-w', 'json').stdout
+        said = self.hosts['etcdone'].sh(
+            'cd /etc/etcd/pki; ETCDCTL_API=3 etcdctl --cacert ca.crt --cert healthcheck-client.crt '
+            '--key healthcheck-client.key --endpoints https://127.0.0.1:2379 member list -w json').stdout
         return [member['name'] for member in json.loads(said)['members']]
 
     def unit_states(self, host):
-        shown = host.run('systemctl', 'show', '-p', 'Id,LoadState,ActiveState,UnitFileState', *UNITS, check=False).stdout
+        properties = 'Id,LoadState,ActiveState,UnitFileState'
+        shown = host.run('systemctl', 'show', '-p', properties, *UNITS, check=False).stdout
         rows = [dict(line.split('=', 1) for line in block.splitlines()) for block in shown.strip().split('\n\n')]
         return {row['Id']: (row['ActiveState'], row['UnitFileState']) for row in rows if row['LoadState'] == 'loaded'}
 
     def state(self):
-        """host -> what it came to: files with their content and mode, of keys and certificates only that they are there,
-        and units"""
+        """host -> what it came to: files with their content and mode, of keys and certificates only that they are
+        there, and units"""
         found = {}
         for name, host in self.cluster_hosts.items():
-            files = {path: ('' if OWN_FILES.search(path) else what[0], *what[1:4]) for path, what in host.files().items()
-                     if not path.startswith('/etc/ensign/node/.')}
+            files = {path: ('' if OWN_FILES.search(path) else what[0], *what[1:4])
+                     for path, what in host.files().items() if not path.startswith('/etc/ensign/node/.')}
             found[name] = {**files, **self.unit_states(host)}
         return found
 

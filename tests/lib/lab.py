@@ -393,8 +393,8 @@ class Lab:
         self.ca.run('rm', '/root/operator.context')
 
     def document(self, user='root', pinned=False, repository=False, ensign=False):
-        """The cluster file. user: of ssh; pinned: it has the hosts' keys; repository: Kubernetes comes from the bastion's;
-        ensign: its package is copied to the hosts"""
+        """The cluster file. user: of ssh; pinned: it has the hosts' keys; repository: Kubernetes comes from the
+        bastion's; ensign: its package is copied to the hosts"""
         text = (FOLDER / 'topologies' / f'{self.topology}.yaml').read_text()
         keys = ', '.join(f'{host.name}: "{host.host_key()}"' for host in self.cluster_hosts.values())
         ssh = f'  ssh: {{user: {user}{", hostKeys: {" + keys + "}" if pinned else ""}}}\n'

@@ -87,7 +87,8 @@ class Writer(threading.Thread):
         """The numbers of all objects that are there"""
         status, answer = self.in_network(self.ask, 'GET', self.path)
         assert status == 200, answer
-        return {int(item['metadata']['name'][1:]) for item in answer['items'] if re.match(r'w\d', item['metadata']['name'])}
+        names = [item['metadata']['name'] for item in answer['items']]
+        return {int(name[1:]) for name in names if re.match(r'w\d', name)}
 
     def longest_gap(self, since=0):
         """Seconds in which nothing was acknowledged"""

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""`ensign cluster apply` beside plain kubeadm, and what comes after: another apply, a changed file, hosts that are down,
-a rotation and power cuts under load, a worker that is taken back. Prints what it saw.
+"""`ensign cluster apply` beside plain kubeadm, and what comes after: another apply, a changed file, hosts that are
+down, a rotation and power cuts under load, a worker that is taken back. Prints what it saw.
 
 Both bring-ups start from hosts that were just made, in one run on one machine, which may be busy with other things: the
 ratio is printed and fails only where it is out of all proportion."""
-import json
 import os
 import pathlib
 import re
@@ -15,15 +14,15 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from lib import lab  # noqa: E402
-from lib.bringup import MARKS, Bringup  # noqa: E402
+from lib.bringup import ADMIN, MARKS, Bringup  # noqa: E402
 from lib.service import run, wait_for  # noqa: E402
 from lib.writer import NAMESPACE, Writer  # noqa: E402
 
 RATIO_WANTED, RATIO_MAX = 1.2, 1.5
 ENDPOINT = ('192.168.29.81', 6443)
-MAPPED = 'all nodes are Ready: done'
+ALL_READY = 'all nodes are Ready: done'
 BACK_SECONDS = 180
-# Requests at the moment of a power cut: those under way on the host, and those that the load balancer still sends there.
+# Writes at the moment of a power cut: those under way on the host, and those that the load balancer still sends there.
 FAILED_MAX, GAP_MAX_SECONDS = 40, 15
 PASSWORD = 'only for the lab'
 
@@ -68,10 +67,10 @@ class Apply(lab.Case):
 
     def test_02_brings_up(self):
         first = self.lab.apply()
-        ready = first.at(MAPPED)
+        ready = first.at(ALL_READY)
         ratio = ready / self.by_kubeadm
-        print(f'all nodes Ready: by kubeadm {self.by_kubeadm:.1f} s, by apply {ready:.1f} s, ratio {ratio:.2f} (wanted: at most '
-              f'{RATIO_WANTED}); apply ended at {first.seconds:.1f} s', flush=True)
+        print(f'all nodes Ready: by kubeadm {self.by_kubeadm:.1f} s, by apply {ready:.1f} s, ratio {ratio:.2f} (wanted: at '
+              f'most {RATIO_WANTED}); apply ended at {first.seconds:.1f} s', flush=True)
         self.assertLessEqual(ratio, RATIO_MAX, first.text)
         self.assertEqual(dict.fromkeys(('masterone', 'mastertwo', 'masterthree', 'workerone'), True), self.lab.nodes())
 
@@ -88,11 +87,11 @@ class Apply(lab.Case):
         self.assertEqual(issued, self.lab.issued())
 
     def test_04_no_authority_key_on_any_host(self):
-        """The search itself is proved by bench.py; here a key that is there must be found: the second authority is planted."""
+        """The search itself is proved by bench.py; here, one that is planted on a host of the cluster is found."""
         self.assertEqual([], self.lab.leaked_authority_keys())
         host = self.lab.hosts['masterone']
-        host.sh('mkdir /root/planted && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x '
-                '-keyout /root/planted/ca.key -out /root/planted/ca.crt 2> /dev/null')
+        host.sh('mkdir /root/planted && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes '
+                '-subj /CN=x -keyout /root/planted/ca.key -out /root/planted/ca.crt 2> /dev/null')
         own = self.lab.authority_keys
         public = lab.public_key_of(host.read('/root/planted/ca.crt').encode())
         self.lab.authority_keys = lambda: {**own(), 'planted': public}
@@ -135,7 +134,7 @@ class Apply(lab.Case):
 
     def writer(self):
         self.lab.kubectl('create', 'namespace', NAMESPACE, check=False)
-        writer = Writer(self.lab.bastion, ENDPOINT, self.lab.hosts['masterone'].read('/etc/kubernetes/admin.conf'), self.lab.folder)
+        writer = Writer(self.lab.bastion, ENDPOINT, self.lab.hosts['masterone'].read(ADMIN), self.lab.folder)
         writer.start()
         wait_for('the first writes', lambda: len(writer.acknowledged) > 10, 30)
         return writer
@@ -144,8 +143,8 @@ class Apply(lab.Case):
         writer.stop()
         lost = {number for number, _ in writer.acknowledged} - writer.there()
         gap = writer.longest_gap()
-        print(f'{what}: {writer.number} writes in {writer.seconds:.0f} s, {len(writer.failed)} failed, longest gap {gap:.1f} s, '
-              f'lost {len(lost)}', *(f'\n    {why}' for _, why in writer.failed[:4]), flush=True)
+        print(f'{what}: {writer.number} writes in {writer.seconds:.0f} s, {len(writer.failed)} failed, longest gap '
+              f'{gap:.1f} s, lost {len(lost)}', *(f'\n    {why}' for _, why in writer.failed[:4]), flush=True)
         self.lab.kubectl('delete', 'namespace', NAMESPACE, '--wait')
         self.assertEqual(set(), lost)
         self.assertLessEqual(len(writer.failed), failed_max)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""`ensign cluster apply` is killed at each of its steps, kubeadm dies in the middle, hosts lose their power: each time the
-next run goes on, and the end is what an uninterrupted run makes of the same hosts. One bring-up takes all the kills."""
+"""`ensign cluster apply` is killed at each of its steps, kubeadm dies in the middle, hosts lose their power: each time
+the next run goes on, and the end is what an uninterrupted run makes of the same hosts. One bring-up takes all the
+kills."""
 import pathlib
 import signal
 import sys
@@ -67,10 +68,10 @@ class Kill(lab.Case):
             self.interrupted(step)
         self.dies('init', self.kubeadm_killed)
         self.interrupted('init')
-        self.lab.hosts[self.dies('init', self.power_cut)].boot()
+        self.lab.boot(self.dies('init', self.power_cut))
         self.dies('control_plane', self.kubeadm_killed)
         self.interrupted('control_plane')
-        self.lab.hosts[self.dies('control_plane', self.power_cut)].boot()
+        self.lab.boot(self.dies('control_plane', self.power_cut))
         for step in STEPS[STEPS.index('bridge'):]:
             self.interrupted(step)
         last = self.lab.apply()
