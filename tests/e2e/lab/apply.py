@@ -45,6 +45,16 @@ class Apply(lab.Case):
     def same(self, before):
         self.assertEqual([], self.lab.changes(before))
 
+    def check_status_without(self, name):
+        """One that does not answer; 40 s later the first control plane says that not all nodes are Ready, too."""
+        code, nodes = self.lab.status()
+        ill = {node: health for node, (health, _) in nodes.items() if health != 'ok'}
+        self.assertEqual(1, code, nodes)
+        self.assertIn(name, ill)
+        if name != 'masterone' and 'Ready' in ill.get('masterone', ''):
+            del ill['masterone']
+        self.assertEqual([name], list(ill), nodes)
+
     # ---- from hosts to a cluster ----
 
     def test_01_refuses_what_is_not_fit(self):
@@ -121,9 +131,7 @@ class Apply(lab.Case):
             refused = self.lab.apply(check=False)
             self.assertEqual(1, refused.code, refused.text)
             self.assertRegex(refused.text, 'workerone +error +unreachable')
-            code, nodes = self.lab.status()
-            self.assertEqual(1, code)
-            self.assertEqual(['workerone'], [name for name, (health, _) in nodes.items() if health != 'ok'], nodes)
+            self.check_status_without('workerone')
             self.same(before)
             self.assertEqual(issued, self.lab.issued())
         finally:
@@ -171,9 +179,7 @@ class Apply(lab.Case):
         host.power_cut()
         count = len(writer.acknowledged)
         wait_for('writes after it', lambda: len(writer.acknowledged) > count + 50, 60)
-        code, nodes = self.lab.status()
-        self.assertEqual((1, 'ok'), (code, nodes['masterone'][0]), nodes)
-        self.assertNotEqual('ok', nodes[name][0])
+        self.check_status_without(name)
         began = time.monotonic()
         self.lab.boot(name)
         wait_for(f'{name} to be well again', self.lab.well, BACK_SECONDS)
