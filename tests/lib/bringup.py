@@ -25,7 +25,7 @@ MARKS = '/var/lib/ensign-apply'
 ADMIN = '/etc/kubernetes/admin.conf'
 APPLY_SECONDS = 600
 # What each node makes or is given for itself, and what says when.
-OWN_FILES = re.compile(r'\.(key|crt|pem|der)$|^/etc/kubernetes/[^/]*\.conf$|^/etc/ensign/node/|'
+OWN_FILES = re.compile(r'\.(key|pub|crt|pem|der)$|^/etc/kubernetes/[^/]*\.conf$|^/etc/ensign/node/|'
                        r'^/var/lib/kubelet/pki/|^/etc/systemd/system/.*\.wants/')
 UNITS = ('etcd', 'haproxy', 'containerd', 'kubelet', 'ensign-pod-routes', 'ensign-agent')
 
