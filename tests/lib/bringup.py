@@ -82,6 +82,7 @@ class Bringup(lab.Lab):
     def __init__(self, topology='external-haproxy', hosts=()):
         super().__init__(topology, hosts)
         self.options = []  # of all commands that look at hosts
+        self.first = {'external-haproxy': 'masterone', 'external-keepalived': 'k8smaster1', 'stacked-haproxy': 'cp1'}[topology]
 
     # ---- the operator's commands ----
 
@@ -144,8 +145,8 @@ class Bringup(lab.Lab):
         listed = self.ensign('certificate', 'list', '--cluster', self.cluster, '--limit', '1000', '-o', 'json').stdout
         return {item['serial'] for item in json.loads(listed)['items']}
 
-    def kubectl(self, *arguments, host='masterone', **how):
-        return self.hosts[host].run('kubectl', '--kubeconfig', ADMIN, '--request-timeout', '20s', *arguments, **how)
+    def kubectl(self, *arguments, host=None, **how):
+        return self.hosts[host or self.first].run('kubectl', '--kubeconfig', ADMIN, '--request-timeout', '20s', *arguments, **how)
 
     def nodes(self):
         """name -> whether it is Ready"""
