@@ -201,8 +201,9 @@ static json_t *status_item(const struct begin *begin, const struct inspection *i
         if (node->roles & 1u << i)
             json_array_append_new(roles, json_string(node_role_words[i]));
     return json_pack("{s:s, s:O, s:s, s:s, s:s, s:s, s:i}", "node", node->name, "roles", roles, "health",
-                     health->err == OK ? "ok" : health->fault.text, "certificates", certificates, "to_do",
-                     first ? first->kind->title : "", "why", first ? first->why : "", "steps", (int)count);
+                     health->err == OK ? "ok" : without_host(health->fault.text, node->name), "certificates",
+                     certificates, "to_do", first ? first->kind->title : "", "why", first ? first->why : "", "steps",
+                     (int)count);
 }
 
 static enum err status_print(const struct begin *begin, const struct outcome *health, size_t *ret_troubles,

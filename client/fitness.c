@@ -71,13 +71,17 @@ static enum err item_add(json_t *items, const char *node, const char *level, con
     return json_array_append_new(items, item) == 0 ? OK : fault_no_memory(f);
 }
 
+const char *without_host(const char *text, const char *name)
+{
+    size_t size = strlen(name);
+    return strncmp(text, name, size) == 0 && strncmp(text + size, ": ", 2) == 0 ? text + size + 2 : text;
+}
+
 /* A host that did not get as far as its facts. */
 static enum err silent_add(json_t *items, const struct hosts *hosts, size_t host, struct fault *f)
 {
-    const char *text = hosts->outcomes[host].fault.text, *name = hosts->reports[host].node->name;
-    size_t prefix = strlen(name);
-    if (strncmp(text, name, prefix) == 0 && strncmp(text + prefix, ": ", 2) == 0)
-        text += prefix + 2;
+    const char *name = hosts->reports[host].node->name;
+    const char *text = without_host(hosts->outcomes[host].fault.text, name);
     char log[320];
     snprintf(log, sizeof log, "see %.240s/%.60s.log", bytes_text(&hosts->logs_path), name);
     return item_add(items, name, finding_level_words[FINDING_ERROR], code_name(hosts->outcomes[host].fault.code),

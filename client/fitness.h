@@ -16,6 +16,9 @@ MUST_USE enum err fitness_check(struct session *session, const struct hosts *hos
 MUST_USE enum err fitness_print(const struct hosts *hosts, const struct findings *findings, enum output_format format,
                                 size_t *ret_errors, struct fault *f);
 
+/* A fault begins with the host that it is of: what it says besides, where that stands in another column. */
+const char *without_host(const char *text, const char *name);
+
 /* OK when there are none. */
 MUST_USE enum err fitness_refused(const struct hosts *hosts, size_t errors, struct fault *f);
 

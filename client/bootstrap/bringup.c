@@ -15,7 +15,8 @@
 enum {
     TOKEN_SECONDS = 900,
     STEP_OUTPUT_MAX = 4 << 20,
-    TAIL_LINES = 15,
+    TAIL_LINES = 24,
+    OUTPUT_LINES = 6, /* of what comes before that */
     EXIT_PENDING = 7, /* of ensign */
     SSH_PATIENCE_SECONDS = 15,
     VRRP_PASSWORD_SIZE = 8, /* keepalived takes no more */
@@ -121,16 +122,18 @@ struct work {
 };
 
 /* The end of what it said becomes reasons, a line each. */
-static void tail_keep(const struct bytes *said, struct fault *f)
+static void tail_keep(const struct bytes *said, size_t lines_max, struct fault *f)
 {
     const char *text = bytes_text(said), *from = text + strlen(text);
-    for (size_t lines = 0; from > text && lines <= TAIL_LINES; from--)
+    for (size_t lines = 0; from > text && lines <= lines_max; from--)
         lines += from[-1] == '\n';
     from += from > text;
     while (*from) {
         char line[sizeof f->reasons[0].text];
         size_t size = strcspn(from, "\n");
         snprintf(line, sizeof line, "%.*s", (int)(size < sizeof line ? size : sizeof line - 1), from);
+        for (char *tab = line; (tab = strchr(tab, '\t'));)
+            *tab = ' ';
         text_clean(line);
         text_hide_secrets(line);
         if (line[0])
@@ -139,19 +142,23 @@ static void tail_keep(const struct bytes *said, struct fault *f)
     }
 }
 
-/* What it said last is what was expected and seen. */
+/* The last line is what was expected and seen. What a program printed before it failed is rather of use than its
+ * advice. */
 static enum err step_judge(const struct work *work, const char *node, const struct process_result *result,
                            struct fault *f)
 {
+    enum code code = result->status == EXIT_PENDING ? CODE_PENDING : CODE_IO;
+    char last[sizeof f->reasons[0].text] = "";
     if (result->status == 0)
         return OK;
-    tail_keep(&result->output, f);
-    tail_keep(&result->error, f);
-    char last[sizeof f->reasons[0].text] = "";
+    tail_keep(&result->output, result->error.size > 0 ? OUTPUT_LINES : TAIL_LINES, f);
+    tail_keep(&result->error, TAIL_LINES, f);
     if (f->reasons_count > 0 && f->reasons_omitted == 0)
-        snprintf(last, sizeof last, ": %s", f->reasons[--f->reasons_count].text);
-    return fault_set(f, result->status == EXIT_PENDING ? CODE_PENDING : CODE_IO, "%s: %s: it ended with code %d%s",
-                     node, work->kind->title, result->status, last);
+        snprintf(last, sizeof last, "%s", f->reasons[--f->reasons_count].text);
+    if (work->kind->gate && last[0])
+        return fault_set(f, code, "%s: %s", node, last);
+    return fault_set(f, code, "%s: %s: it ended with code %d%s%s", node, work->kind->title, result->status,
+                     last[0] ? ": " : "", last);
 }
 
 static enum err step_run(void *context, size_t host, int log, struct fault *f)

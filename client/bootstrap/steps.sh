@@ -17,11 +17,15 @@ have() { command -v "$1" >/dev/null 2>&1; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 now() { cut -d. -f1 /proc/uptime; }
 
-# UNIT: its last words
+# UNIT: what it said last of failures, or else whatever it said
 last_words() {
-    echo "the last lines of the unit $1:" >&2
-    journalctl -u "$1" -n 12 --no-pager -o cat 2>/dev/null >&2 || true
+    words=$(journalctl -u "$1" -n 300 --no-pager -o cat 2>/dev/null | grep -iE 'fail|error|refus|denied|not found' | tail -n 8)
+    [ -n "$words" ] || words=$(journalctl -u "$1" -n 8 --no-pager -o cat 2>/dev/null || true)
+    [ -z "$words" ] || printf 'the unit %s said:\n%s\n' "$1" "$words" >&2
 }
+
+# SECONDS: how long it was waited for, in words
+within() { [ -n "$hurry" ] || printf ' within %s s' "$1"; }
 
 # SECONDS COMMAND…: runs it again and again until it ends with 0
 await() {
@@ -184,7 +188,7 @@ step_etcd() {
 gate_etcd() {
     await 90 etcd_healthy && return 0
     last_words etcd
-    fail "expected etcd to be healthy within 90 s: http://127.0.0.1:2381/health says: $(curl -sS --max-time 3 http://127.0.0.1:2381/health 2>&1)"
+    fail "expected etcd to be healthy$(within 90): http://127.0.0.1:2381/health says: $(curl -sS --max-time 3 http://127.0.0.1:2381/health 2>&1)"
 }
 
 listens() { ss -Hltn "sport = :$1" | grep -q .; }
@@ -206,7 +210,7 @@ gate_balancer() {
     await 20 listens "$endpoint_port" && return 0
     last_words haproxy
     last_words nginx
-    fail "expected something to listen on port $endpoint_port within 20 s"
+    fail "expected something to listen on port $endpoint_port$(within 20)"
 }
 
 # ---- control planes and workers ----
@@ -217,7 +221,7 @@ ok() { [ "$(curl -ksS --max-time 3 "$1")" = ok ]; }
 healthy() {
     await "$3" ok "$2" && return 0
     last_words kubelet
-    fail "expected $1 to be healthy within $3 s: $2 says: $(curl -ksS --max-time 3 "$2" 2>&1 | head -c 300)"
+    fail "expected $1 to be healthy$(within "$3"): $2 says: $(curl -ksS --max-time 3 "$2" 2>&1 | head -c 300)"
 }
 
 gate_kubelet() {
@@ -324,7 +328,7 @@ gate_nodes() {
     await 180 nodes_ready && return 0
     kubectl --kubeconfig $admin get nodes -o wide >&2 || true
     kubectl --kubeconfig $admin get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{": "}{.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}' >&2 || true
-    fail "expected all nodes to be Ready within 3 minutes"
+    fail "expected all nodes to be Ready$(within 180)"
 }
 
 # ---- at the end ----
