@@ -28,7 +28,7 @@ class Topologies(lab.Case):
         self.assertEqual([], self.lab.changes(before))
         self.assertEqual(issued, self.lab.issued())
         wait_for('all to be well', self.lab.well, 60)
-        self.assertEqual([], self.lab.leaked_authority_keys(self.lab.cluster))
+        self.assertEqual([], self.lab.leaked_authority_keys())
 
     def test_stacked_etcd(self):
         self.brought_up('stacked-haproxy', 5)
