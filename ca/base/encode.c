@@ -147,8 +147,10 @@ enum err pem_next(struct span *text, char *ret_label, struct bytes *ret_der, str
         return fault_set(f, CODE_MALFORMED, "PEM block \"%.*s\" has no END line (RFC 7468 §3)",
                          (int)(label_end - label), label);
     AUTO(bytes) der = {0};
-    if (base64_variant_decode(span_between(body, end), sodium_base64_VARIANT_ORIGINAL, " \t\r\n", &der, f) != OK ||
-        der.size == 0)
+    enum err err = base64_variant_decode(span_between(body, end), sodium_base64_VARIANT_ORIGINAL, " \t\r\n", &der, f);
+    if (err == ERR_NOMEM)
+        return err;
+    if (err != OK || der.size == 0)
         return fault_set(f, CODE_MALFORMED, "PEM block \"%.*s\" is not base64 (headers are not allowed, RFC 7468 §2)",
                          (int)(label_end - label), label);
     snprintf(ret_label, PEM_LABEL_SIZE, "%.*s", (int)(label_end - label), label);

@@ -196,13 +196,13 @@ static enum err point_judge(enum key_algorithm algorithm, struct span point, EVP
     if (point.size != 1 + 2 * coordinate || point.data[0] != 4)
         return fault_set(f, CODE_MALFORMED_CSR, "not an uncompressed point of the curve %s (RFC 5480 §2.2)",
                          algorithms[algorithm].curve);
-    enum err err = ret_evp ? ec_evp(algorithm, point, ret_evp, f) : OK;
-    if (err == ERR_NOMEM)
+    struct fault first = {0};
+    if (!ret_evp || ec_evp(algorithm, point, ret_evp, &first) == OK)
+        return OK;
+    enum err err = ec_evp(algorithm, point, ret_evp, f); /* twice: see evp_verify() */
+    if (err == OK || err == ERR_NOMEM)
         return err;
-    if (err != OK)
-        return fault_set(f, CODE_WEAK_KEY, "the public key is not a point on the curve %s",
-                         algorithms[algorithm].curve);
-    return OK;
+    return fault_set(f, CODE_WEAK_KEY, "the public key is not a point on the curve %s", algorithms[algorithm].curve);
 }
 
 static enum err ec_judge(int parameter_type, const void *parameter, struct span point,
@@ -330,17 +330,27 @@ static enum err scheme_find(enum key_algorithm key, struct span algorithm, const
     return scheme_refuse(algorithm, f);
 }
 
-static enum err evp_verify(EVP_PKEY *evp, enum key_algorithm key, const struct signed_object *object, struct fault *f)
+static enum err verify_once(EVP_PKEY *evp, const EVP_MD *digest, const struct signed_object *object, bool *ret_verified,
+                            struct fault *f)
 {
-    const EVP_MD *digest = NULL;
-    TRY(scheme_find(key, object->algorithm, &digest, f));
     CLEANUP(EVP_MD_CTX_auto) EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (!context || EVP_DigestVerifyInit(context, NULL, digest, NULL, evp) != 1)
         return fault_openssl(f, "cannot verify a signature");
-    if (EVP_DigestVerify(context, object->signature.data, object->signature.size, object->body.data,
-                         object->body.size) == 1)
-        return OK;
-    return fault_set(f, CODE_PROOF_OF_POSSESSION, "the signature does not verify under the public key");
+    *ret_verified = EVP_DigestVerify(context, object->signature.data, object->signature.size, object->body.data,
+                                     object->body.size) == 1;
+    return OK;
+}
+
+/* Twice before the answer is no: in some places OpenSSL takes an allocation that fails for a signature that does not
+ * verify, and leaves no word of it. */
+static enum err evp_verify(EVP_PKEY *evp, enum key_algorithm key, const struct signed_object *object, struct fault *f)
+{
+    const EVP_MD *digest = NULL;
+    bool verified = false;
+    TRY(scheme_find(key, object->algorithm, &digest, f));
+    for (int i = 0; i < 2 && !verified; i++)
+        TRY(verify_once(evp, digest, object, &verified, f));
+    return verified ? OK : fault_set(f, CODE_PROOF_OF_POSSESSION, "the signature does not verify under the public key");
 }
 
 enum err public_key_verify(const struct public_key *key, struct span algorithm, struct span data, struct span signature,
