@@ -159,6 +159,7 @@ static enum err variables_write(const struct step_view *view, struct bytes *out,
     variable(out, "host_text", host);
     variable(out, "hurry", view->hurry ? "yes" : "");
     variable(out, "server", view->server ? view->server : "");
+    variable(out, "stacked", cluster->etcd_topology == ETCD_STACKED ? "yes" : "");
     variable(out, "etcd_data_dir", cluster->bootstrap.etcd_data_dir);
     variable(out, "etcd_files", "/etc/default/etcd /etc/systemd/system/etcd.service.d/ensign.conf");
     variable(out, "ensign_package", ENSIGN_PACKAGE_PATH);

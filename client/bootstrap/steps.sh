@@ -279,11 +279,13 @@ step_init() {
     gate_control_plane
 }
 
+# With etcd elsewhere the next may join while this one's pods start, which the gate waits for; a member of etcd has to
+# be well before another is added.
 step_control_plane() {
     [ -n "$resumed" ] || ! initialised || return 0
     not_ready
     kubeadm_run join
-    gate_control_plane
+    if [ -n "$stacked" ]; then gate_control_plane; else gate_kubelet; fi
 }
 
 step_worker() {
