@@ -19,7 +19,7 @@ now() { cut -d. -f1 /proc/uptime; }
 
 # UNIT: what it said last of failures, or else whatever it said
 last_words() {
-    words=$(journalctl -u "$1" -n 300 --no-pager -o cat 2>/dev/null | grep -iE 'fail|error|refus|denied|not found' | tail -n 8)
+    words=$(journalctl -u "$1" -n 300 --no-pager -o cat 2>/dev/null | grep -iE 'fail|refus|denied|panic' | tail -n 6)
     [ -n "$words" ] || words=$(journalctl -u "$1" -n 8 --no-pager -o cat 2>/dev/null || true)
     [ -z "$words" ] || printf 'the unit %s said:\n%s\n' "$1" "$words" >&2
 }
