@@ -493,7 +493,7 @@ class Case(unittest.TestCase):
 def main():
     enter()
     with Lab(sys.argv[1] if len(sys.argv) > 1 else 'external-haproxy') as it:
-        it.serve()
+        it.serve(ensign=True)
         environment = dict(os.environ, PATH=f'{FOLDER}:{os.environ["PATH"]}')
         command = sys.argv[2:] or ['bash']
         print(f'in here: lab enter bastion; the lab ends with: {shlex.join(command)}', flush=True)
