@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/bootstrap/bringup.h"
 #include "client/commands.h"
 #include "client/fitness.h"
+#include "client/host_command.h"
 #include "client/inspection.h"
 #include "client/text.h"
 #include "client/user.h"
@@ -16,95 +16,21 @@ static const struct column status_columns[] = {{"NODE", "node", false},     {"RO
                                                {"HEALTH", "health", false}, {"CERTIFICATES", "certificates", false},
                                                {"TO DO", "to_do", false},   {"WHY", "why", false}};
 
-/* What all of them begin with. It must not move. */
-struct begin {
-    enum output_format format;
-    struct document *document;
-    struct cluster cluster;
-    struct session session;
-    struct hosts hosts;
-    struct bringup bringup;
-    struct plan_choice choice;
-};
-
-static void begin_cleanup(struct begin *begin)
-{
-    if (begin->bringup.hosts)
-        bringup_cleanup(&begin->bringup);
-    hosts_cleanup(&begin->hosts);
-    session_cleanup(&begin->session);
-    cluster_cleanup(&begin->cluster);
-    document_auto(&begin->document);
-}
-
-/* The service has to hold these very nodes: it decides by its own copy. */
-static enum err inventory_compare(struct session *session, const struct cluster *cluster, struct fault *f)
-{
-    AUTO(cluster) theirs = {0};
-    enum err err = session_cluster(session, cluster->name, &theirs, f);
-    if (err == ERR_ABSENT)
-        return fault_set(f, CODE_NOT_FOUND,
-                         "the service has no cluster \"%s\": an admin makes it with `ensign cluster create -f FILE`",
-                         cluster->name);
-    TRY(err);
-    if (span_equal(bytes_span(&theirs.document), bytes_span(&cluster->document)))
-        return OK;
-    return fault_set(f, CODE_CONFLICT,
-                     "the service has another cluster file for \"%s\": see `ensign cluster show %s -o yaml`, then "
-                     "`ensign cluster update -f FILE`",
-                     cluster->name, cluster->name);
-}
-
-static enum err service_meet(struct begin *begin, const struct arguments *arguments, struct fault *f)
-{
-    TRY(session_open(arguments, &begin->session, f));
-    if (server_is_socket(begin->session.context.server))
-        return fault_set(f, CODE_USAGE, "the hosts enrol over https: use a context whose server is https://HOST:PORT");
-    return inventory_compare(&begin->session, &begin->cluster, f);
-}
-
-/* Opens all, and looks at the hosts. */
-static enum err begin_look(struct begin *begin, const struct arguments *arguments, struct fault *f)
-{
-    const struct hosts_options options = hosts_options_read(arguments);
-    TRY(output_format_read(arguments->values[OPTION_OUTPUT], &begin->format, f));
-    TRY(document_read(arguments->values[OPTION_FILE], &begin->document, f));
-    TRY(cluster_read(begin->document, &begin->cluster, f));
-    TRY(plan_choose(&begin->cluster, arguments->values[OPTION_ONLY], &begin->choice, f));
-    TRY(service_meet(begin, arguments, f));
-    TRY(hosts_open(&begin->cluster, &options, &begin->hosts, f));
-    TRY(bringup_open(&begin->bringup, &begin->hosts, &begin->session, f));
-    return hosts_look(&begin->hosts, &options, f);
-}
-
-/* Refuses hosts that are not fit, all at once. */
-static enum err begin_check(struct begin *begin, struct fault *f)
-{
-    AUTO(findings) findings = {0};
-    size_t errors = 0;
-    TRY(fitness_check(&begin->session, &begin->hosts, &findings, f));
-    if (findings.errors == 0 && hosts_answered(&begin->hosts))
-        return OK;
-    TRY(fitness_print(&begin->hosts, &findings, begin->format, &errors, f));
-    TRY(output_finish(f));
-    return fitness_refused(&begin->hosts, errors, f);
-}
-
 /* ---- plan ---- */
 
-static enum err plan_print(const struct begin *begin, struct fault *f)
+static enum err plan_print(const struct host_command *command, struct fault *f)
 {
-    const struct plan *plan = &begin->bringup.plan;
-    const struct output output = {begin->format, plan_columns, ARRAY_SIZE(plan_columns)};
+    const struct plan *plan = &command->bringup.plan;
+    const struct output output = {command->format, plan_columns, ARRAY_SIZE(plan_columns)};
     CLEANUP(json_cleanup) json_t *answer = json_pack("{s:[]}", "items");
     for (size_t i = 0; i < plan->count; i++) {
         const struct plan_row *row = &plan->rows[i];
         json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "stage", stage_words[row->kind->stage], "node",
-                                 begin->cluster.nodes[row->host].name, "step", row->kind->title, "why", row->why);
+                                 command->cluster.nodes[row->host].name, "step", row->kind->title, "why", row->why);
         if (json_array_append_new(json_object_get(answer, "items"), item) != 0)
             return fault_no_memory(f);
     }
-    bool whole = begin->format == OUTPUT_JSON || begin->format == OUTPUT_YAML;
+    bool whole = command->format == OUTPUT_JSON || command->format == OUTPUT_YAML;
     if (plan->count == 0 && !whole) {
         message("nothing is to be done: the hosts are as the cluster file has them");
         return OK;
@@ -115,44 +41,44 @@ static enum err plan_print(const struct begin *begin, struct fault *f)
 
 enum err cluster_plan(const struct arguments *arguments, struct fault *f)
 {
-    AUTO(begin) begin = {0};
-    TRY(begin_look(&begin, arguments, f));
-    TRY(begin_check(&begin, f));
-    TRY(bringup_plan(&begin.bringup, &begin.choice, f));
-    return plan_print(&begin, f);
+    AUTO(host_command) command = {0};
+    TRY(host_command_look(&command, arguments, f));
+    TRY(host_command_check(&command, f));
+    TRY(bringup_plan(&command.bringup, &command.choice, f));
+    return plan_print(&command, f);
 }
 
 /* ---- apply ---- */
 
 /* For whoever works with the cluster from here: its administrator, whom only an admin gets, or a user of groups. */
-static enum err kubeconfig_get(struct begin *begin, const struct arguments *arguments, struct fault *f)
+static enum err kubeconfig_get(struct host_command *command, const struct arguments *arguments, struct fault *f)
 {
     const char *user = arguments->values[OPTION_USER];
-    const struct user_wish wish = {.cluster = begin->cluster.name,
+    const struct user_wish wish = {.cluster = command->cluster.name,
                                    .profile = arguments->groups_count > 0 ? "user" : "cluster-admin",
                                    .name = user ? user : "kubernetes-admin",
                                    .groups = arguments->groups,
                                    .groups_count = arguments->groups_count,
                                    .lifetime_seconds = option_seconds(arguments, OPTION_LIFETIME, 0),
                                    .path = arguments->values[OPTION_KUBECONFIG]};
-    return wish.path ? user_kubeconfig(&begin->session, &wish, f) : OK;
+    return wish.path ? user_kubeconfig(&command->session, &wish, f) : OK;
 }
 
 enum err cluster_apply(const struct arguments *arguments, struct fault *f)
 {
-    AUTO(begin) begin = {0};
-    TRY(begin_look(&begin, arguments, f));
-    TRY(begin_check(&begin, f));
-    TRY(bringup_plan(&begin.bringup, &begin.choice, f));
+    AUTO(host_command) command = {0};
+    TRY(host_command_look(&command, arguments, f));
+    TRY(host_command_check(&command, f));
+    TRY(bringup_plan(&command.bringup, &command.choice, f));
     if (arguments->values[OPTION_DRY_RUN])
-        return plan_print(&begin, f);
-    size_t count = begin.bringup.plan.count;
-    TRY(bringup_apply(&begin.bringup, &begin.choice, f));
+        return plan_print(&command, f);
+    size_t count = command.bringup.plan.count;
+    TRY(bringup_apply(&command.bringup, &command.choice, f));
     if (count == 0)
         message("nothing was to be done: the hosts are as the cluster file has them, and healthy");
     else
-        message("the cluster %s is ready", begin.cluster.name);
-    return kubeconfig_get(&begin, arguments, f);
+        message("the cluster %s is ready", command.cluster.name);
+    return kubeconfig_get(&command, arguments, f);
 }
 
 /* ---- status ---- */
@@ -181,12 +107,12 @@ static void certificates_tell(const struct inspection *inspection, const char *n
     snprintf(ret_text, CERTIFICATES_TEXT_SIZE, "%zu ok", fine);
 }
 
-static json_t *status_item(const struct begin *begin, const struct inspection *inspection, size_t host,
+static json_t *status_item(const struct host_command *command, const struct inspection *inspection, size_t host,
                            const struct outcome *health)
 {
     char certificates[CERTIFICATES_TEXT_SIZE];
-    const struct plan *plan = &begin->bringup.plan;
-    const struct node_entry *node = &begin->cluster.nodes[host];
+    const struct plan *plan = &command->bringup.plan;
+    const struct node_entry *node = &command->cluster.nodes[host];
     const struct plan_row *first = NULL;
     size_t count = 0;
     for (size_t i = 0; i < plan->count; i++) {
@@ -206,18 +132,18 @@ static json_t *status_item(const struct begin *begin, const struct inspection *i
                      (int)count);
 }
 
-static enum err status_print(const struct begin *begin, const struct outcome *health, size_t *ret_troubles,
+static enum err status_print(const struct host_command *command, const struct outcome *health, size_t *ret_troubles,
                              struct fault *f)
 {
-    const struct output output = {begin->format, status_columns, ARRAY_SIZE(status_columns)};
+    const struct output output = {command->format, status_columns, ARRAY_SIZE(status_columns)};
     CLEANUP(json_cleanup) json_t *answer = json_pack("{s:[]}", "items");
     AUTO(inspection) inspection = {0};
-    TRY(inspection_open(begin->session.api, EXPIRING_SECONDS, &inspection, f));
-    TRY(inspection_add(&inspection, begin->cluster.name, NULL, f));
+    TRY(inspection_open(command->session.api, EXPIRING_SECONDS, &inspection, f));
+    TRY(inspection_add(&inspection, command->cluster.name, NULL, f));
     *ret_troubles = 0;
-    for (size_t i = 0; i < begin->hosts.count; i++) {
+    for (size_t i = 0; i < command->hosts.count; i++) {
         *ret_troubles += health[i].err != OK;
-        if (json_array_append_new(json_object_get(answer, "items"), status_item(begin, &inspection, i, &health[i])) !=
+        if (json_array_append_new(json_object_get(answer, "items"), status_item(command, &inspection, i, &health[i])) !=
             0)
             return fault_no_memory(f);
     }
@@ -227,59 +153,59 @@ static enum err status_print(const struct begin *begin, const struct outcome *he
 
 enum err cluster_status(const struct arguments *arguments, struct fault *f)
 {
-    AUTO(begin) begin = {0};
+    AUTO(host_command) command = {0};
     struct outcome *health = NULL;
     size_t troubles = 0;
-    TRY(begin_look(&begin, arguments, f));
-    TRY(bringup_plan(&begin.bringup, &begin.choice, f));
-    TRY(bringup_health(&begin.bringup, &health, f));
-    enum err err = status_print(&begin, health, &troubles, f);
+    TRY(host_command_look(&command, arguments, f));
+    TRY(bringup_plan(&command.bringup, &command.choice, f));
+    TRY(bringup_health(&command.bringup, &health, f));
+    enum err err = status_print(&command, health, &troubles, f);
     free(health);
     TRY(err);
     if (troubles > 0)
         return fault_set(f, CODE_INVALID, "%zu hosts are not healthy; logs are in %.200s", troubles,
-                         bytes_text(&begin.hosts.logs_path));
+                         bytes_text(&command.hosts.logs_path));
     return OK;
 }
 
 /* ---- reset ---- */
 
-static enum err reset_chosen(struct begin *begin, const char *node, struct fault *f)
+static enum err reset_chosen(struct host_command *command, const char *node, struct fault *f)
 {
-    bool *chosen = calloc(begin->hosts.count, sizeof *chosen);
+    bool *chosen = calloc(command->hosts.count, sizeof *chosen);
     if (!chosen)
         return fault_no_memory(f);
     size_t silent = 0;
-    for (size_t i = 0; i < begin->hosts.count; i++) {
-        chosen[i] = !node || strcmp(begin->cluster.nodes[i].name, node) == 0;
-        if (chosen[i] && !begin->hosts.reports[i].answered) {
-            message_fault(&begin->hosts.outcomes[i].fault);
+    for (size_t i = 0; i < command->hosts.count; i++) {
+        chosen[i] = !node || strcmp(command->cluster.nodes[i].name, node) == 0;
+        if (chosen[i] && !command->hosts.reports[i].answered) {
+            message_fault(&command->hosts.outcomes[i].fault);
             silent++;
         }
     }
     enum err err = silent > 0 ? fault_set(f, CODE_IO, "%zu hosts do not answer: nothing was changed", silent)
-                              : bringup_step(&begin->bringup, &step_reset, chosen, f);
+                              : bringup_step(&command->bringup, &step_reset, chosen, f);
     free(chosen);
     return err;
 }
 
 enum err cluster_reset(const struct arguments *arguments, struct fault *f)
 {
-    AUTO(begin) begin = {0};
+    AUTO(host_command) command = {0};
     const char *node = arguments->values[OPTION_HOST];
     const struct hosts_options options = hosts_options_read(arguments);
-    TRY(document_read(arguments->values[OPTION_FILE], &begin.document, f));
-    TRY(cluster_read(begin.document, &begin.cluster, f));
-    if (node && !cluster_node(&begin.cluster, node))
+    TRY(document_read(arguments->values[OPTION_FILE], &command.document, f));
+    TRY(cluster_read(command.document, &command.cluster, f));
+    if (node && !cluster_node(&command.cluster, node))
         return fault_set(f, CODE_USAGE, "the cluster file has no node \"%s\"", node);
     if (!arguments->values[OPTION_YES])
         return fault_set(f, CODE_USAGE, "this ends the cluster on %s, etcd's data and keys included: say --yes",
                          node ? node : "all of its hosts");
-    TRY(hosts_open(&begin.cluster, &options, &begin.hosts, f));
-    TRY(bringup_open(&begin.bringup, &begin.hosts, NULL, f));
-    TRY(hosts_look(&begin.hosts, &options, f));
-    TRY(reset_chosen(&begin, node, f));
+    TRY(hosts_open(&command.cluster, &options, &command.hosts, f));
+    TRY(bringup_open(&command.bringup, &command.hosts, NULL, f));
+    TRY(hosts_look(&command.hosts, &options, f));
+    TRY(reset_chosen(&command, node, f));
     message("what was issued is still valid: `ensign certificate revoke --cluster %s --node NAME` ends that",
-            begin.cluster.name);
+            command.cluster.name);
     return OK;
 }

@@ -326,8 +326,18 @@ nodes_ready() {
     done
 }
 
+# Without it a node is Ready, and its pods reach no Service. Where there is none of kubeadm's, nothing is waited for.
+proxies_ready() {
+    counts=$(kubectl --kubeconfig $admin -n kube-system get daemonset kube-proxy --ignore-not-found \
+        -o 'jsonpath={.status.numberReady} of {.status.desiredNumberScheduled}') || return 1
+    [ -z "$counts" ] || [ "${counts% of *}" = "${counts#* of }" ]
+}
+
 gate_nodes() {
-    await 180 nodes_ready && return 0
+    if await 180 nodes_ready; then
+        await 120 proxies_ready && return 0
+        fail "expected kube-proxy to be ready on all nodes$(within 120): it is on $counts"
+    fi
     kubectl --kubeconfig $admin get nodes -o wide >&2 || true
     kubectl --kubeconfig $admin get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{": "}{.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}' >&2 || true
     fail "expected all nodes to be Ready$(within 180)"

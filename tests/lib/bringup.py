@@ -84,6 +84,18 @@ class Bringup(lab.Lab):
         self.options = []  # of all commands that look at hosts
         self.first = {'external-haproxy': 'masterone', 'external-keepalived': 'k8smaster1', 'stacked-haproxy': 'cp1'}[topology]
 
+    def document(self, nodes=None, edits=(), **variant):
+        """nodes: these alone, by their hosts' names; edits: [(text, what stands in its place)]"""
+        text = super().document(**variant)
+        if nodes is not None:
+            head, listed = text.split('nodes:\n')
+            entries = {re.search(r'name: ([\w-]+)', entry)[1]: entry for entry in re.split(r'(?m)^(?=  - )', listed)[1:]}
+            text = f'{head}nodes:\n{"".join(entries[name] for name in nodes)}'
+        for old, new in edits:
+            assert old in text, old
+            text = text.replace(old, new)
+        return text
+
     # ---- the operator's commands ----
 
     def look(self, command, *more, **how):

@@ -3,7 +3,6 @@
 on the bastion, signed by the key that the cluster file names, are held, and make a cluster: one control plane with its
 own etcd, and a worker."""
 import pathlib
-import re
 import sys
 import unittest
 
@@ -15,27 +14,18 @@ from lib.bringup import Bringup  # noqa: E402
 NODES = ('masterone', 'workerone')
 PROGRAMS = ('kubeadm', 'kubelet', 'kubectl', 'crictl')
 HELD = {'kubeadm', 'kubelet', 'kubectl'}
-KEPT = tuple(f'  - name: {name}\n' for name in NODES)
-ETCD = 'etcd: {topology: stacked}\n'
-
-
-class Small(Bringup):
-    """The same hosts, but for those that are not here."""
-
-    def document(self, **variant):
-        head, nodes = super().document(**variant).split('nodes:\n')
-        kept = [node for node in re.split(r'(?m)^(?=  - name: )', nodes) if node.startswith(KEPT)]
-        head = re.sub(r'(?ms)^etcd:\n.*?^(?=\S)', ETCD, head).replace('192.168.29.81:6443', '192.168.29.51:6443')
-        head = head.replace('  loadBalancer: {kind: haproxy}\n', '')
-        return f'{head}nodes:\n{"".join(kept)}'.replace('roles: [control-plane]', 'roles: [etcd, control-plane]')
+# One control plane with its own etcd, and no load balancer.
+SMALL = [('192.168.29.81:6443', '192.168.29.51:6443'), ('  loadBalancer: {kind: haproxy}\n', ''),
+         ('  topology: external\n  certificates: member\n  apiserverClient: shared\n', '  topology: stacked\n'),
+         ('roles: [control-plane]', 'roles: [etcd, control-plane]')]
 
 
 class Repository(lab.Case):
     @classmethod
     def setUpClass(cls):
-        cls.lab = cls.enterClassContext(Small('external-haproxy', NODES))
+        cls.lab = cls.enterClassContext(Bringup('external-haproxy', NODES))
         cls.lab.publish()
-        cls.lab.serve(repository=True, ensign=True)
+        cls.lab.serve(repository=True, ensign=True, nodes=NODES, edits=SMALL)
 
     def test_1_brings_up(self):
         for name in NODES:

@@ -1,0 +1,66 @@
+#include "client/host_command.h"
+
+#include "client/commands.h"
+#include "client/fitness.h"
+#include "client/text.h"
+
+void host_command_cleanup(struct host_command *command)
+{
+    if (command->bringup.hosts)
+        bringup_cleanup(&command->bringup);
+    hosts_cleanup(&command->hosts);
+    session_cleanup(&command->session);
+    cluster_cleanup(&command->cluster);
+    document_auto(&command->document);
+}
+
+/* The service has to hold these very nodes: it decides by its own copy. */
+static enum err inventory_compare(struct session *session, const struct cluster *cluster, struct fault *f)
+{
+    AUTO(cluster) theirs = {0};
+    enum err err = session_cluster(session, cluster->name, &theirs, f);
+    if (err == ERR_ABSENT)
+        return fault_set(f, CODE_NOT_FOUND,
+                         "the service has no cluster \"%s\": an admin makes it with `ensign cluster create -f FILE`",
+                         cluster->name);
+    TRY(err);
+    if (span_equal(bytes_span(&theirs.document), bytes_span(&cluster->document)))
+        return OK;
+    return fault_set(f, CODE_CONFLICT,
+                     "the service has another cluster file for \"%s\": see `ensign cluster show %s -o yaml`, then "
+                     "`ensign cluster update -f FILE`",
+                     cluster->name, cluster->name);
+}
+
+static enum err service_meet(struct host_command *command, const struct arguments *arguments, struct fault *f)
+{
+    TRY(session_open(arguments, &command->session, f));
+    if (server_is_socket(command->session.context.server))
+        return fault_set(f, CODE_USAGE, "the hosts enrol over https: use a context whose server is https://HOST:PORT");
+    return inventory_compare(&command->session, &command->cluster, f);
+}
+
+enum err host_command_look(struct host_command *command, const struct arguments *arguments, struct fault *f)
+{
+    const struct hosts_options options = hosts_options_read(arguments);
+    TRY(output_format_read(arguments->values[OPTION_OUTPUT], &command->format, f));
+    TRY(document_read(arguments->values[OPTION_FILE], &command->document, f));
+    TRY(cluster_read(command->document, &command->cluster, f));
+    TRY(plan_choose(&command->cluster, arguments->values[OPTION_ONLY], &command->choice, f));
+    TRY(service_meet(command, arguments, f));
+    TRY(hosts_open(&command->cluster, &options, &command->hosts, f));
+    TRY(bringup_open(&command->bringup, &command->hosts, &command->session, f));
+    return hosts_look(&command->hosts, &options, f);
+}
+
+enum err host_command_check(struct host_command *command, struct fault *f)
+{
+    AUTO(findings) findings = {0};
+    size_t errors = 0;
+    TRY(fitness_check(&command->session, &command->hosts, &findings, f));
+    if (findings.errors == 0 && hosts_answered(&command->hosts))
+        return OK;
+    TRY(fitness_print(&command->hosts, &findings, command->format, &errors, f));
+    TRY(output_finish(f));
+    return fitness_refused(&command->hosts, errors, f);
+}

@@ -1,0 +1,28 @@
+/* host_command.h: what the commands that work on a cluster's hosts begin with: its file, the service, the hosts. */
+#ifndef ENSIGN_CLIENT_HOST_COMMAND_H
+#define ENSIGN_CLIENT_HOST_COMMAND_H
+
+#include "client/bootstrap/bringup.h"
+#include "client/command.h"
+#include "client/output.h"
+#include "client/session.h"
+
+/* Zeroed at first. It must not move. */
+struct host_command {
+    enum output_format format;
+    struct document *document;
+    struct cluster cluster;
+    struct session session;
+    struct hosts hosts;
+    struct bringup bringup;
+    struct plan_choice choice; /* by --only */
+};
+
+/* Opens all and asks each host what it is like. Refused unless the service has this very file. A host that does not
+ * answer is no error here. */
+MUST_USE enum err host_command_look(struct host_command *command, const struct arguments *arguments, struct fault *f);
+/* Refuses hosts that are not fit or do not answer, all at once, and prints why. */
+MUST_USE enum err host_command_check(struct host_command *command, struct fault *f);
+void host_command_cleanup(struct host_command *command);
+
+#endif
