@@ -274,18 +274,45 @@ void revocations_made_cleanup(struct revocations_made *made)
     made->count = 0;
 }
 
-/* Keeps those of the user, of the records from `from` on. */
-static void user_filter(const char *user, size_t from, struct revocations_made *made)
+/* What control planes share was issued through one of them, and stays when that one goes. */
+static enum err is_shared(struct ca *ca, const struct certificate_record *record, bool *ret_shared, struct fault *f)
 {
+    const struct place place = {record->cluster, "", record->profile};
+    struct lineage_record lineage;
+    uint64_t revision = 0;
+    TRY(lineage_row(ca, &place, &lineage, &revision, f));
+    *ret_shared = revision && counts_at(&lineage, record);
+    return OK;
+}
+
+static enum err is_selected(struct ca *ca, const struct revocation_selector *selector,
+                            const struct certificate_record *record, bool *ret_selected, struct fault *f)
+{
+    bool shared = false;
+    if (selector->node && !selector->profile)
+        TRY(is_shared(ca, record, &shared, f));
+    *ret_selected = !shared && (!selector->user || strcmp(record->identity, selector->user) == 0);
+    return OK;
+}
+
+/* Keeps of the records from this one on those that are selected; on an error, all. */
+static enum err selected_keep(struct ca *ca, const struct revocation_selector *selector, size_t from,
+                              struct revocations_made *made, struct fault *f)
+{
+    enum err err = OK;
     size_t kept = from;
     for (size_t i = from; i < made->count; i++) {
         struct certificate_record record = made->records[i];
-        if (!user || strcmp(record.identity, user) == 0)
+        bool selected = true;
+        if (err == OK)
+            err = is_selected(ca, selector, &record, &selected, f);
+        if (err != OK || selected)
             made->records[kept++] = record;
         else
             certificate_record_cleanup(&record);
     }
     made->count = kept;
+    return err;
 }
 
 static enum err selector_find(struct ca *ca, const struct revocation_selector *selector, struct revocations_made *made,
@@ -304,7 +331,7 @@ static enum err selector_find(struct ca *ca, const struct revocation_selector *s
         query.cursor = bytes_span(&cursor);
         TRY(index_query(ca->index, &query, made->records + before, &found, &next, f));
         made->count += found;
-        user_filter(selector->user, before, made);
+        TRY(selected_keep(ca, selector, before, made, f));
         bytes_free(&cursor);
         cursor = next;
         next = (struct bytes){0};

@@ -52,7 +52,7 @@ MUST_USE enum err revocation_make(struct ca *ca, const struct caller *caller, co
 
 struct revocation_selector {
     const char *cluster;
-    const char *node, *profile, *user; /* NULL: any; at least one is given */
+    const char *node, *profile, *user; /* NULL: any; at least one is given. A node alone: without what it shares */
 };
 
 enum { REVOCATIONS_MAX = 500 };

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "client/commands.h"
+#include "client/revocation.h"
 #include "client/session.h"
 #include "client/text.h"
 
@@ -15,12 +16,6 @@ static const struct column many_columns[] = {
     {"PROFILE", "profile", false},
 };
 
-static void crl_warn(const json_t *problem)
-{
-    if (json_is_string(problem))
-        message("revoked, but no CRL lists it yet; the service tries again: %s", json_string_value(problem));
-}
-
 static enum err one_revoke(struct session *session, const struct arguments *arguments, struct fault *f)
 {
     AUTO(bytes) path = {0};
@@ -33,44 +28,21 @@ static enum err one_revoke(struct session *session, const struct arguments *argu
         return fault_no_memory(f);
     CLEANUP(document_auto) struct document *answer = NULL;
     TRY(api_json(session->api, "POST", bytes_text(&path), body, &answer, f));
-    crl_warn(json_object_get(document_json(answer), "crl_problem"));
+    revocation_crl_tell(json_object_get(document_json(answer), "crl_problem"));
     const struct output output = {session->format, one_columns, ARRAY_SIZE(one_columns)};
     return output_object(&output, document_json(answer), f);
-}
-
-/* The service revokes so many in a request; the list of all of them is what is shown. */
-static enum err many_page(struct session *session, const char *path, const json_t *body, json_t *list, bool *ret_more,
-                          struct fault *f)
-{
-    CLEANUP(document_auto) struct document *answer = NULL;
-    TRY(api_json(session->api, "POST", path, body, &answer, f));
-    const json_t *root = document_json(answer);
-    json_t *items = json_object_get(root, "items"), *crl;
-    size_t index;
-    if (!json_is_array(items) || json_array_extend(json_object_get(list, "items"), items) != 0)
-        return fault_set(f, CODE_UNTRUSTED, "the service's answer does not say what it revoked");
-    *ret_more = json_is_true(json_object_get(root, "more")) && json_array_size(items) > 0;
-    json_array_foreach(json_object_get(root, "crls"), index, crl) crl_warn(json_object_get(crl, "problem"));
-    json_int_t tokens = json_integer_value(json_object_get(root, "tokens"));
-    if (tokens > 0)
-        message("%lld join tokens were revoked, too", (long long)tokens);
-    return OK;
 }
 
 static enum err many_revoke(struct session *session, const struct arguments *arguments, struct fault *f)
 {
     CLEANUP(json_cleanup)
-    json_t *body = json_pack("{ss ss* ss* ss*}", "reason", arguments->values[OPTION_REASON], "node",
-                             arguments->values[OPTION_NODE], "profile", arguments->values[OPTION_PROFILE], "user",
-                             arguments->values[OPTION_USER]);
-    CLEANUP(json_cleanup) json_t *list = json_pack("{s[]}", "items");
-    AUTO(bytes) path = {0};
-    cluster_path(&path, arguments->values[OPTION_CLUSTER], "/revocations");
-    TRY(bytes_check(&path, f));
-    if (!body || !list)
+    json_t *selector = json_pack("{ss ss* ss* ss*}", "reason", arguments->values[OPTION_REASON], "node",
+                                 arguments->values[OPTION_NODE], "profile", arguments->values[OPTION_PROFILE], "user",
+                                 arguments->values[OPTION_USER]);
+    CLEANUP(json_cleanup) json_t *list = NULL;
+    if (!selector)
         return fault_set(f, CODE_USAGE, "a name is not UTF-8");
-    for (bool more = true; more;)
-        TRY(many_page(session, bytes_text(&path), body, list, &more, f));
+    TRY(revocations_make(session, arguments->values[OPTION_CLUSTER], selector, &list, f));
     const struct output output = {session->format, many_columns, ARRAY_SIZE(many_columns)};
     return output_list(&output, list, f);
 }

@@ -1,4 +1,4 @@
-/* command.h: the command line: a table of commands and one of options (commands.c), from which parsing and help follow.
+/* command.h: the command line: a table of commands and one of options (options.c), from which parsing and help follow.
  * Options may stand before the command, too. */
 #ifndef ENSIGN_CLIENT_COMMAND_H
 #define ENSIGN_CLIENT_COMMAND_H
@@ -35,6 +35,7 @@ enum option_name {
     OPTION_KEY_FILE,
     OPTION_LIFETIME,
     OPTION_LIMIT,
+    OPTION_LOST,
     OPTION_METRICS_FILE,
     OPTION_NAME,
     OPTION_NODE,

@@ -1,166 +1,6 @@
-/* commands.c: the table of commands and the table of their options. What each does stands in the cmd_*.c file of its
- * noun. Parsing, help, the manual page and the completion of the shells follow from these tables. */
+/* commands.c: the table of commands. What each does stands in the cmd_*.c file of its noun. Parsing, help, the manual page
+ * and the completion of the shells follow from it, and from the table of options (options.c). */
 #include "client/commands.h"
-
-#include "ca/x509/crl.h"
-#include "client/coverage.h"
-#include "client/output.h"
-#include "policies/words.h"
-
-static const char *const authority_words[] = {"etcd-ca", "kubernetes", "front-proxy-ca", "service-ca", NULL};
-static const char *const format_words[] = {"pem", "der", NULL};
-static const char *const role_words[] = {"admin", "operator", "auditor", NULL};
-static const char *const shared_key_words[] = {"sa", "apiserver-etcd-client", NULL};
-static const char *const state_words[] = {"valid", "expired", "revoked", NULL};
-
-const struct option_row option_rows[OPTION_COUNT] = {
-    [OPTION_AUTHORITY] = {.name = "authority",
-                          .argument = "NAME",
-                          .help = "etcd-ca, kubernetes, front-proxy-ca; service-ca of cluster ensign",
-                          .likely = authority_words},
-    [OPTION_CERTIFICATE] = {.name = "certificate",
-                            .argument = "FILE",
-                            .help = "a CA certificate, PEM",
-                            .kind = VALUE_FILE},
-    [OPTION_CHANGED] = {.name = "changed", .help = "only what would be another certificate today"},
-    [OPTION_CLUSTER] = {.name = "cluster", .argument = "NAME", .help = "the cluster", .kind = VALUE_CLUSTER},
-    [OPTION_CONFIG] = {.name = "config",
-                       .argument = "FILE",
-                       .help = "the agent's configuration [/etc/ensign/agent.yaml]",
-                       .kind = VALUE_FILE},
-    [OPTION_CONTEXT] = {.name = "context",
-                        .argument = "FILE",
-                        .help = "service, pin and identity [$ENSIGN_CONTEXT, ~/.config/ensign/context]",
-                        .kind = VALUE_FILE},
-    [OPTION_CSR] = {.name = "csr",
-                    .argument = "FILE",
-                    .help = "a certification request, PEM; - for standard input",
-                    .kind = VALUE_FILE},
-    [OPTION_DRY_RUN] = {.name = "dry-run", .help = "only show what would be issued or changed"},
-    [OPTION_ETCD_PKI] = {.name = "etcd-pki",
-                         .argument = "DIR",
-                         .help = "where the CA of etcd lies, when not below --pki",
-                         .kind = VALUE_FILE},
-    [OPTION_EXPIRING_WITHIN] = {.name = "expiring-within",
-                                .argument = "TIME",
-                                .help = "only what expires within, as 720h or 30d",
-                                .kind = VALUE_TIME},
-    [OPTION_FILE] = {.name = "file",
-                     .argument = "FILE",
-                     .help = "the cluster file; - for standard input",
-                     .letter = 'f',
-                     .kind = VALUE_FILE},
-    [OPTION_GENERATE_MISSING] = {.name = "generate-missing", .help = "make a new CA for each that is not there"},
-    [OPTION_FORCE] = {.name = "force", .help = "replace files that ensign did not put there"},
-    [OPTION_FORMAT] = {.name = "format",
-                       .argument = "FORMAT",
-                       .help = "of a CRL: pem or der [pem]",
-                       .words = format_words},
-    [OPTION_GROUP] = {.name = "group", .argument = "NAME", .help = "a group of the user; may be given again"},
-    [OPTION_IF_MATCH] = {.name = "if-match",
-                         .argument = "TAG",
-                         .help = "only when the cluster is as that --dry-run found it"},
-    [OPTION_HELP] = {.name = "help", .help = "this text", .letter = 'h'},
-    [OPTION_KEY] = {.name = "key",
-                    .argument = "FILE",
-                    .help = "a private key, PEM, 0600; certificate request makes it when absent",
-                    .kind = VALUE_FILE},
-    [OPTION_KEY_ALGORITHM] = {.name = "key-algorithm",
-                              .argument = "NAME",
-                              .help = "of a new key [ecdsa-p256]",
-                              .words = key_words},
-    [OPTION_KUBECONFIG] = {.name = "kubeconfig",
-                           .argument = "FILE",
-                           .help = "the kubeconfig to write",
-                           .kind = VALUE_FILE},
-    [OPTION_KEY_FILE] = {.name = "key-file",
-                         .argument = "FILE",
-                         .help = "the private key of `ensign recovery keygen`, 0600",
-                         .kind = VALUE_FILE},
-    [OPTION_LIFETIME] = {.name = "lifetime",
-                         .argument = "TIME",
-                         .help = "how long it is valid, at most 8760h [2160h; of users 720h]",
-                         .kind = VALUE_TIME},
-    [OPTION_LIMIT] = {.name = "limit", .argument = "N", .help = "at most N lines", .kind = VALUE_NUMBER},
-    [OPTION_METRICS_FILE] = {.name = "metrics-file",
-                             .argument = "FILE",
-                             .help = "write metrics for node_exporter's textfile collector",
-                             .kind = VALUE_FILE},
-    [OPTION_NAME] = {.name = "name", .argument = "NAME", .help = "the shared key", .words = shared_key_words},
-    [OPTION_NODE] = {.name = "node", .argument = "NAME", .help = "the node"},
-    [OPTION_HOST] = {.name = "host", .argument = "NAME", .help = "only this host"},
-    [OPTION_ONLY] = {.name = "only", .argument = "STAGE|HOST", .help = "only this stage, or only this host"},
-    [OPTION_ONCE] = {.name = "once", .help = "do what is due, and end"},
-    [OPTION_OUT] = {.name = "out", .argument = "PATH", .help = "where the result is written", .kind = VALUE_FILE},
-    [OPTION_OUTPUT] = {.name = "output",
-                       .argument = "FORMAT",
-                       .help = "the form of the output",
-                       .letter = 'o',
-                       .words = output_format_words},
-    [OPTION_PARALLEL] = {.name = "parallel",
-                         .argument = "N",
-                         .help = "how many hosts at the same time [16]",
-                         .kind = VALUE_NUMBER},
-    [OPTION_PASSPHRASE_FILE] = {.name = "passphrase-file",
-                                .argument = "FILE",
-                                .help = "the passphrase of encrypted CA keys, 0600",
-                                .kind = VALUE_FILE},
-    [OPTION_PKI] = {.name = "pki",
-                    .argument = "DIR",
-                    .help = "where the CAs lie, as /etc/kubernetes/pki",
-                    .kind = VALUE_FILE},
-    [OPTION_PROFILE] = {.name = "profile",
-                        .argument = "NAME",
-                        .help = "the profile; enroll takes several",
-                        .kind = VALUE_PROFILE},
-    [OPTION_REASON] = {.name = "reason",
-                       .argument = "REASON",
-                       .help = "why it is revoked (RFC 5280, 5.3.1)",
-                       .words = crl_reason_words},
-    [OPTION_ROLE] = {.name = "role", .argument = "ROLE", .help = "what the identity may do", .words = role_words},
-    [OPTION_ROOT] = {.name = "root",
-                     .argument = "DIR",
-                     .help = "the folder that takes the place of /",
-                     .kind = VALUE_FILE},
-    [OPTION_SERIAL] = {.name = "serial", .argument = "SERIAL", .help = "only this certificate"},
-    [OPTION_SERVER] = {.name = "server",
-                       .argument = "URL",
-                       .help = "https://HOST:PORT or unix:///SOCKET [$ENSIGN_SERVER]"},
-    [OPTION_SSH_CONFIG] = {.name = "ssh-config",
-                           .argument = "FILE",
-                           .help = "an ssh_config instead of yours and the system's",
-                           .kind = VALUE_FILE},
-    [OPTION_STATE] = {.name = "state", .argument = "STATE", .help = "only these", .words = state_words},
-    [OPTION_STATE_COVERAGE] = {.name = "state",
-                               .argument = "STATE",
-                               .help = "only these, of what should be there",
-                               .words = coverage_state_words},
-    [OPTION_SUDO_PASSWORD_FILE] = {.name = "sudo-password-file",
-                                   .argument = "FILE",
-                                   .help = "the password of sudo on the hosts, 0600 [asked for where it is needed]",
-                                   .kind = VALUE_FILE},
-    [OPTION_THRESHOLD] = {.name = "threshold",
-                          .argument = "TIME",
-                          .help = "what is valid for less is expiring [30d]",
-                          .kind = VALUE_TIME},
-    [OPTION_TIMEOUT] = {.name = "timeout",
-                        .argument = "TIME",
-                        .help = "how long to wait for a service that is not ready [30s]",
-                        .kind = VALUE_TIME},
-    [OPTION_TOKEN_FILE] = {.name = "token-file",
-                           .argument = "FILE",
-                           .help = "a join token; - for standard input [$ENSIGN_TOKEN_FILE]",
-                           .kind = VALUE_FILE},
-    [OPTION_TTL] = {.name = "ttl",
-                    .argument = "TIME",
-                    .help = "how long the token may be used, 1m to 7d [1h]",
-                    .kind = VALUE_TIME},
-    [OPTION_USER] = {.name = "user",
-                     .argument = "NAME",
-                     .help = "the name of the user; of the kubeconfig [kubernetes-admin]"},
-    [OPTION_WAIT] = {.name = "wait", .help = "show how it goes on until all is done"},
-    [OPTION_YES] = {.name = "yes", .help = "do not ask"},
-};
 
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
 #define HOSTS_OPTIONS                                                                                                  \
@@ -260,6 +100,21 @@ const struct command commands[] = {
      "  ensign cluster reset -f cluster.yaml --host workerone --yes\n"
      "  ensign cluster reset -f cluster.yaml --yes\n",
      cluster_reset},
+    {"cluster remove", "NODE", 1, 1,
+     HOSTS_OPTIONS | OPTION_BIT(LOST) | OPTION_BIT(FORCE) | OPTION_BIT(REASON) | OPTION_BIT(YES), OPTION_BIT(FILE),
+     "take a node out of a running cluster",
+     "Drains it, removes its member from etcd, takes the host back as `ensign cluster reset` does, deletes\n"
+     "the node, and revokes its certificates and its identity (--reason, else cessationOfOperation). With\n"
+     "--lost the host is gone for good: it is not asked, and revoked first of all. Without --yes the steps\n"
+     "are only shown. Pods that nothing would start again elsewhere are in the way of it, unless --force\n"
+     "ends them. The cluster file still has the node; when it is taken out of it, `ensign cluster update`\n"
+     "and `ensign cluster apply` have load balancers and control planes forget it. Where another host\n"
+     "takes its place under the same name, `ensign cluster apply` makes it a node at once. Run again,\n"
+     "it goes on where it was.\n\n"
+     "  ensign cluster remove workerone -f cluster.yaml\n"
+     "  ensign cluster remove workerone -f cluster.yaml --yes\n"
+     "  ensign cluster remove etcdtwo -f cluster.yaml --lost --yes\n",
+     cluster_remove},
     {"cluster list", "", 0, 0, READ_OPTIONS, 0, "list the clusters",
      "  ensign cluster list\n"
      "  ensign cluster list -o name\n",
@@ -417,11 +272,12 @@ const struct command commands[] = {
          OPTION_BIT(REASON) | OPTION_BIT(YES),
      OPTION_BIT(REASON), "revoke certificates",
      "One, or with --yes all valid ones of a node, a profile or a user; all that is given must match.\n"
-     "A node alone loses its identity and its join tokens, too. The CRL that lists them is there when\n"
-     "this returns; who checks it learns of it with its next copy (`ensign ca crl`). What is revoked is\n"
-     "not renewed: with a new token, `ensign enroll` on the node makes it anew. With keyCompromise nothing\n"
-     "is issued for its key any more, whoever asks. What control planes share an admin has made anew with\n"
-     "`ensign shared-key reset`. The service itself refuses a revoked identity at once.\n\n"
+     "A node alone loses its identity and its join tokens, too, but takes nothing from others that it\n"
+     "shares with them. The CRL that lists them is there when this returns; who checks it learns of it\n"
+     "with its next copy (`ensign ca crl`). What is revoked is not renewed: with a new token, `ensign\n"
+     "enroll` on the node makes it anew. With keyCompromise nothing is issued for its key any more,\n"
+     "whoever asks. What control planes share is revoked by its serial or profile, and an admin has it made\n"
+     "anew with `ensign shared-key reset`. The service itself refuses a revoked identity at once.\n\n"
      "  ensign certificate revoke 0cf548e069c1e9f49a2a7b9ca7aa7c161cbcfea9 --reason keyCompromise\n"
      "  ensign certificate revoke --cluster vagrant --node etcdtwo --reason cessationOfOperation --yes\n"
      "  ensign certificate revoke --cluster vagrant --user jane --reason privilegeWithdrawn --yes\n",

@@ -468,10 +468,10 @@ const struct node_entry *cluster_node(const struct cluster *cluster, const char 
 
 const struct node_entry *cluster_first_control_plane(const struct cluster *cluster)
 {
-    for (size_t i = 0; i < cluster->nodes_count; i++)
+    for (size_t i = 0; i < cluster->nodes_count && !cluster->initialised; i++)
         if (cluster->nodes[i].roles & ROLE_CONTROL_PLANE)
             return &cluster->nodes[i];
-    return NULL; /* cluster_read() sees to it that there is one */
+    return cluster->initialised; /* cluster_read() sees to it that there is one */
 }
 
 const struct kubernetes_facts *cluster_kubernetes(const struct cluster *cluster)

@@ -113,6 +113,7 @@ struct cluster {
     struct node_entry *nodes; /* in the order of the file */
     const struct node_entry **nodes_by_name;
     size_t nodes_count;
+    const struct node_entry *initialised; /* the control plane that others join, as its host says; NULL: not known */
     struct bytes document; /* the file as compact JSON with sorted keys: stored, compared, returned by the API */
     char warnings[8][160];
     size_t warnings_count;
@@ -125,7 +126,7 @@ const struct node_entry *cluster_node(const struct cluster *cluster, const char 
 /* How many nodes have one of these roles (enum node_role bits). */
 size_t cluster_role_count(const struct cluster *cluster, unsigned roles);
 
-/* Where kubeadm init runs: the first control plane of the file. */
+/* Where kubeadm init runs: the first control plane of the file, unless another one is known to be initialised. */
 const struct node_entry *cluster_first_control_plane(const struct cluster *cluster);
 /* What the cluster's version of Kubernetes is like. Static. */
 const struct kubernetes_facts *cluster_kubernetes(const struct cluster *cluster);

@@ -90,6 +90,32 @@ void bringup_cleanup(struct bringup *bringup)
 
 /* ---- planning ---- */
 
+/* A host that takes the place of the first control plane joins those that there are. */
+static void initialised_find(struct bringup *bringup)
+{
+    struct hosts *hosts = bringup->hosts;
+    hosts->cluster->initialised = NULL;
+    for (size_t i = 0; i < hosts->count && !hosts->cluster->initialised; i++)
+        if (bringup->views[i].facts && is_control_plane(hosts->cluster, bringup->views[i].node) &&
+            step_initialised(&bringup->views[i]))
+            hosts->cluster->initialised = bringup->views[i].node;
+}
+
+static bool etcd_is_active(const struct step_view *view)
+{
+    const struct fact_row *row = view->facts ? fact_find(view->facts, LIST_UNITS, "etcd") : NULL;
+    return row && strcmp(row->cells[2], "active") == 0;
+}
+
+static void etcd_find(struct bringup *bringup)
+{
+    for (size_t i = 0; i < bringup->hosts->count; i++) {
+        bringup->views[i].etcd_runs = false;
+        for (size_t j = 0; j < bringup->hosts->count; j++)
+            bringup->views[i].etcd_runs |= i != j && etcd_is_active(&bringup->views[j]);
+    }
+}
+
 /* kubeadm refuses a configuration of a version that it is not of: "v1.20.2". */
 static void version_find(struct bringup *bringup)
 {
@@ -108,6 +134,8 @@ enum err bringup_plan(struct bringup *bringup, const struct plan_choice *choice,
     const struct hosts *hosts = bringup->hosts;
     for (size_t i = 0; i < hosts->count; i++)
         bringup->views[i].facts = hosts->reports[i].answered ? &hosts->reports[i].facts : NULL;
+    initialised_find(bringup);
+    etcd_find(bringup);
     version_find(bringup);
     plan_cleanup(&bringup->plan);
     return plan_make(bringup->views, bringup->hosts->count, choice, &bringup->plan, f);
@@ -250,6 +278,28 @@ enum err bringup_step(struct bringup *bringup, const struct step_kind *kind, con
     return hosts_work(&work, chosen, NULL, f);
 }
 
+static enum err step_with(struct work *work, size_t host, const char *input, bool *chosen, struct fault *f)
+{
+    bytes_append_text(&work->inputs[host], input);
+    TRY(bytes_check(&work->inputs[host], f));
+    chosen[host] = true;
+    return hosts_work(work, chosen, NULL, f);
+}
+
+enum err bringup_step_on(struct bringup *bringup, const struct step_kind *kind, size_t host, const char *input,
+                         struct fault *f)
+{
+    size_t count = bringup->hosts->count;
+    struct work work = {bringup, kind, calloc(count, sizeof *work.inputs)};
+    bool *chosen = calloc(count, sizeof *chosen);
+    enum err err = work.inputs && chosen ? step_with(&work, host, input, chosen, f) : fault_no_memory(f);
+    if (work.inputs)
+        secret_cleanup(&work.inputs[host]);
+    free(work.inputs);
+    free(chosen);
+    return err;
+}
+
 /* ---- health ---- */
 
 static enum err health_ask(void *context, size_t host, int log, struct fault *f)
@@ -341,15 +391,13 @@ static enum err enrol(struct bringup *bringup, const struct step_kind *kind, con
 
 /* ---- all steps ---- */
 
-/* A member that is restarted must not take the quorum with it. */
-static bool one_by_one(const struct bringup *bringup, const struct step_kind *kind, const bool *chosen)
+/* A member that is restarted must not take the quorum with it, and one is added after the other. */
+static bool one_by_one(const struct bringup *bringup, const struct step_kind *kind)
 {
-    bool running = false;
-    for (size_t i = 0; i < bringup->hosts->count; i++) {
-        const struct fact_row *row = fact_find(bringup->views[i].facts, LIST_UNITS, "etcd");
-        running |= chosen[i] && row && strcmp(row->cells[2], "active") == 0;
-    }
-    return kind->serial || (kind->stage == STAGE_ETCD && !kind->gate && running);
+    bool runs = false;
+    for (size_t i = 0; i < bringup->hosts->count; i++)
+        runs |= etcd_is_active(&bringup->views[i]);
+    return kind->serial || (kind->stage == STAGE_ETCD && !kind->gate && runs);
 }
 
 static enum err kind_apply(struct bringup *bringup, const struct step_kind *kind, const struct plan_choice *choice,
@@ -365,7 +413,7 @@ static enum err kind_apply(struct bringup *bringup, const struct step_kind *kind
         return OK;
     if (kind->stage == STAGE_ENROL)
         return enrol(bringup, kind, chosen, f);
-    return one_by_one(bringup, kind, chosen) ? hosts_work_serial(&work, chosen, f) : hosts_work(&work, chosen, NULL, f);
+    return one_by_one(bringup, kind) ? hosts_work_serial(&work, chosen, f) : hosts_work(&work, chosen, NULL, f);
 }
 
 static enum err kinds_apply(struct bringup *bringup, const struct plan_choice *choice, enum stage first,

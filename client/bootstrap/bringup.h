@@ -45,4 +45,8 @@ MUST_USE enum err bringup_health(struct bringup *bringup, struct outcome **ret_h
 MUST_USE enum err bringup_step(struct bringup *bringup, const struct step_kind *kind, const bool *chosen,
                                struct fault *f);
 
+/* One step on one host, which reads `input` on its standard input. */
+MUST_USE enum err bringup_step_on(struct bringup *bringup, const struct step_kind *kind, size_t host, const char *input,
+                                  struct fault *f);
+
 #endif

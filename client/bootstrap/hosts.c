@@ -13,8 +13,7 @@ enum { CLOCK_DEADLINE_MS = 15000, FACTS_DEADLINE_MS = 120000, CLOCK_OUTPUT_MAX =
 
 /* ---- opening ---- */
 
-enum err hosts_open(const struct cluster *cluster, const struct hosts_options *options, struct hosts *hosts,
-                    struct fault *f)
+enum err hosts_open(struct cluster *cluster, const struct hosts_options *options, struct hosts *hosts, struct fault *f)
 {
     hosts->cluster = cluster;
     hosts->count = cluster->nodes_count;

@@ -13,7 +13,7 @@ struct hosts_options {
 };
 
 struct hosts {
-    const struct cluster *cluster;
+    struct cluster *cluster;
     size_t count;
     struct interrupt interrupt;
     struct target *targets;
@@ -27,7 +27,7 @@ struct hosts {
 };
 
 /* The cluster must outlive the hosts, which must not move. */
-MUST_USE enum err hosts_open(const struct cluster *cluster, const struct hosts_options *options, struct hosts *hosts,
+MUST_USE enum err hosts_open(struct cluster *cluster, const struct hosts_options *options, struct hosts *hosts,
                              struct fault *f);
 /* Ends the connections; a signal that came meanwhile ends the program here. */
 void hosts_cleanup(struct hosts *hosts);

@@ -137,7 +137,7 @@ static bool absent(const struct step_view *view, const char *path, char ret_why[
     return path && !is_file(view, path) && why(ret_why, "there is no %.160s", path);
 }
 
-static bool initialised(const struct step_view *view)
+bool step_initialised(const struct step_view *view)
 {
     return is_file(view, APISERVER_MANIFEST) && is_file(view, KUBELET_CONFIG);
 }
@@ -146,7 +146,7 @@ static bool enrol_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZ
 {
     for (size_t i = 0; i < view->catalogue->count; i++) {
         const struct catalogue_item *item = &view->catalogue->items[i];
-        if (item->node != view->node || (item->transient && initialised(view)))
+        if (item->node != view->node || (item->transient && step_initialised(view)))
             continue;
         if (absent(view, item->path, ret_why) || absent(view, item->key_path, ret_why) ||
             absent(view, item->certificate_path, ret_why))
@@ -176,7 +176,7 @@ static bool nginx_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZ
 
 static bool control_plane_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
 {
-    return !initialised(view) &&
+    return !step_initialised(view) &&
            why(ret_why, "there is no %s", is_file(view, APISERVER_MANIFEST) ? KUBELET_CONFIG : APISERVER_MANIFEST);
 }
 
@@ -212,7 +212,7 @@ const struct step_kind step_kinds[] = {
     {STAGE_ENSIGN, "ensign", "install ensign", .applies = is_any, .needed = ensign_needed, .once = true,
      .more_files = ensign_files, .deadline_seconds = 600},
     {STAGE_ENROL, "enrol", "get certificates", .applies = is_any, .needed = enrol_needed, .deadline_seconds = 300},
-    {STAGE_ETCD, "etcd", "start etcd", .applies = has_external_etcd, .needed = etcd_needed,
+    {STAGE_ETCD, "etcd", "run etcd", .applies = has_external_etcd, .needed = etcd_needed,
      .purposes = FILES_OF(RENDER_ETCD), .deadline_seconds = 150},
     {STAGE_ETCD, "etcd", "etcd is healthy", .gate = true, .applies = has_external_etcd, .deadline_seconds = 120},
     {STAGE_LOAD_BALANCER, "haproxy", "start HAProxy", .applies = has_haproxy, .needed = haproxy_needed,
@@ -244,7 +244,7 @@ const struct step_kind step_kinds[] = {
      .deadline_seconds = 120},
     {STAGE_WORKERS, "nodes", "all nodes are Ready", .gate = true, .applies = is_first_with_network,
      .deadline_seconds = 240},
-    {STAGE_AGENTS, "tidy", "remove super-admin.conf", .applies = is_first_control_plane, .needed = tidy_needed,
+    {STAGE_AGENTS, "tidy", "remove super-admin.conf", .applies = is_control_plane, .needed = tidy_needed,
      .deadline_seconds = 60},
     {STAGE_AGENTS, "agent", "start the agent", .applies = is_any, .needed = agent_needed, .deadline_seconds = 60},
     {0},

@@ -40,6 +40,7 @@ struct step_view {
     const char *server;             /* of the service, for enrolment; NULL: not said */
     const char *kubernetes_version; /* "1.31.4", what the first control plane has; NULL: not known */
     const char *vrrp_password;      /* of the load balancers; NULL: there is none */
+    bool etcd_runs;                 /* an external one, on other hosts */
     bool hurry;                     /* gates look once instead of waiting */
 };
 
@@ -82,6 +83,9 @@ struct step_kind {
 extern const struct step_kind step_kinds[];
 /* Outside the order: hands on what control planes share; takes a host back. */
 extern const struct step_kind step_share, step_reset;
+
+/* Whether kubeadm has made a control plane of it. */
+bool step_initialised(const struct step_view *view);
 
 /* Whether the host needs it, and why. A gate is never needed. */
 MUST_USE enum err step_needed(const struct step_view *view, const struct step_kind *kind, bool *ret_needed,

@@ -150,6 +150,39 @@ static enum err phases_write(const struct cluster *cluster, struct bytes *out, s
     return OK;
 }
 
+static const struct catalogue_item *own_item(const struct step_view *view, const char *name)
+{
+    for (size_t i = 0; i < view->catalogue->count; i++)
+        if (view->catalogue->items[i].node == view->node && strcmp(view->catalogue->items[i].name, name) == 0)
+            return &view->catalogue->items[i];
+    return NULL;
+}
+
+/* How a member speaks with others: its own certificate of a client, and where they are. */
+static void etcd_write(const struct step_view *view, struct bytes *out)
+{
+    const struct cluster *cluster = step_cluster(view);
+    const struct catalogue_item *bundle = own_item(view, "etcd-ca"),
+                                *client = own_item(view, "etcd-healthcheck-client");
+    AUTO(bytes) others = {0};
+    char host[HOST_TEXT_SIZE];
+    for (size_t i = 0; i < cluster->nodes_count; i++) {
+        render_host(&cluster->nodes[i], host);
+        if (cluster->nodes[i].roles & ROLE_ETCD && &cluster->nodes[i] != view->node)
+            bytes_appendf(&others, "%shttps://%s:2379", others.size ? " " : "", host);
+    }
+    render_host(view->node, host);
+    bytes_appendf(out, "etcd_own=https://%s:2379\npeer_url=https://%s:2380\n", host, host);
+    variable(out, "etcd_others", bytes_text(&others));
+    variable(out, "etcd_ca", bundle ? bundle->path : "");
+    variable(out, "etcd_client_cert", client ? client->path : "");
+    variable(out, "etcd_client_key", client ? client->key_path : "");
+    variable(out, "etcd_join", ETCD_JOIN_PATH);
+    variable(out, "etcd_runs", view->etcd_runs ? "yes" : "");
+    variable(out, "etcd_data_dir", cluster->bootstrap.etcd_data_dir);
+    out->failed |= others.failed;
+}
+
 static enum err variables_write(const struct step_view *view, struct bytes *out, struct fault *f)
 {
     const struct cluster *cluster = step_cluster(view);
@@ -160,8 +193,7 @@ static enum err variables_write(const struct step_view *view, struct bytes *out,
     variable(out, "hurry", view->hurry ? "yes" : "");
     variable(out, "server", view->server ? view->server : "");
     variable(out, "stacked", cluster->etcd_topology == ETCD_STACKED ? "yes" : "");
-    variable(out, "etcd_data_dir", cluster->bootstrap.etcd_data_dir);
-    variable(out, "etcd_files", "/etc/default/etcd /etc/systemd/system/etcd.service.d/ensign.conf");
+    etcd_write(view, out);
     variable(out, "ensign_package", ENSIGN_PACKAGE_PATH);
     variable(out, "manifest", CNI_MANIFEST_PATH);
     variable(out, "command", CNI_COMMAND_PATH);
@@ -220,6 +252,7 @@ enum err step_script(const struct step_view *view, const struct step_kind *kind,
 {
     CLEANUP(secret_cleanup) struct bytes out = {0};
     bytes_append_text(&out, shipped_steps_script);
+    bytes_append_text(&out, shipped_members_script);
     TRY(variables_write(view, &out, f));
     if (!kind->gate) {
         bytes_appendf(&out, "begin %s\n", kind->name);

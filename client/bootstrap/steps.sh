@@ -171,18 +171,29 @@ step_share() {
 
 etcd_healthy() { curl -fsS --max-time 3 http://127.0.0.1:2381/health | grep -q '"health":"true"'; }
 
+# On standard input: what a running etcd may have to be restarted for. The first members it reads at its first start alone.
+etcd_settings() { grep '^ETCD_' | grep -v '^ETCD_INITIAL_' | sort; }
+
+etcd_outdated() {
+    etcd_pid=$(systemctl show -p MainPID --value etcd)
+    changed /etc/systemd/system/etcd.service.d/ensign.conf ||
+        [ "$(tr '\0' '\n' < "/proc/$etcd_pid/environ" | etcd_settings)" != "$(etcd_settings < /etc/default/etcd)" ]
+}
+
 # The unit counts as started when there is a quorum, which needs the others.
 step_etcd() {
     install -d -o etcd -g etcd -m 0700 "$etcd_data_dir"
     systemctl daemon-reload
     systemctl enable -q etcd
-    if systemctl is-active -q etcd && changed $etcd_files; then
-        systemctl restart etcd || true
-        gate_etcd
-    else
+    if ! systemctl is-active -q etcd; then
+        [ -z "$etcd_runs" ] || [ -d "$etcd_data_dir/member" ] || member_add
         systemctl reset-failed etcd 2>/dev/null || true
         systemctl start --no-block etcd
+    elif etcd_outdated; then
+        systemctl restart etcd || true
+        gate_etcd
     fi
+    [ -z "$etcd_runs" ] || member_promote
 }
 
 gate_etcd() {
@@ -341,6 +352,26 @@ gate_nodes() {
     kubectl --kubeconfig $admin get nodes -o wide >&2 || true
     kubectl --kubeconfig $admin get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{": "}{.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}' >&2 || true
     fail "expected all nodes to be Ready$(within 180)"
+}
+
+# ---- nodes that leave ----
+
+# NODE [OPTION]: its pods go elsewhere, but for those of DaemonSets
+drain() {
+    kubectl --kubeconfig $admin drain "$@" --ignore-daemonsets --delete-emptydir-data --timeout 300s 2>&1 ||
+        fail "$1 is not drained: see the lines above for the pods that stand in the way"
+}
+
+# Standard input: NODE [force]
+step_drain() {
+    read -r drained force
+    known=$(kubectl --kubeconfig $admin get node "$drained" --ignore-not-found -o name) || fail "the API server does not answer"
+    [ -z "$known" ] || drain "$drained" ${force:+--force}
+}
+
+step_node_delete() {
+    read -r deleted
+    kubectl --kubeconfig $admin delete node "$deleted" --ignore-not-found --timeout 30s
 }
 
 # ---- at the end ----

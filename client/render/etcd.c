@@ -1,6 +1,6 @@
 /* A member of an external etcd, as Debian's and Ubuntu's package runs it: its unit reads /etc/default/etcd. Names of
  * variables: etcd's flags (etcd.io/docs/v3.4/op-guide/configuration). */
-#include "client/render/render.h"
+#include "client/render/files.h"
 
 #include <stdio.h>
 
@@ -65,7 +65,7 @@ enum err render_etcd(const struct render *render, struct bytes *ret_text, struct
     bytes_appendf(&out, "ETCD_NAME=%s\nETCD_DATA_DIR=%s\n", render->node->name, cluster->bootstrap.etcd_data_dir);
     addresses_append(render, &out);
     members_append(cluster, &out);
-    bytes_appendf(&out, "ETCD_INITIAL_CLUSTER_STATE=%s\n", render->etcd_joins ? "existing" : "new");
+    bytes_append_text(&out, "ETCD_INITIAL_CLUSTER_STATE=new\n");
     bytes_appendf(&out, "ETCD_INITIAL_CLUSTER_TOKEN=%s\n", cluster->name);
     tls_append(files.server, files.bundle->path, "", &out);
     tls_append(files.peer, files.bundle->path, "PEER_", &out);
@@ -77,13 +77,15 @@ enum err render_etcd(const struct render *render, struct bytes *ret_text, struct
 
 /* The package's unit runs etcd as its own user, and the keys are root's with mode 0600, so that what replaces them need
  * not know about etcd. A right to read, of which the rest of the file system is then kept out, rather than copies of
- * keys (LoadCredential=), which a renewal would not reach before a restart. */
+ * keys (LoadCredential=), which a renewal would not reach before a restart. A member that is added to a running etcd is
+ * told of its members by a file of its own at its first start. */
 enum err render_etcd_unit(const struct render *render, struct bytes *ret_text, struct fault *f)
 {
     const struct bootstrap *bootstrap = &render_cluster(render)->bootstrap;
     struct bytes out = {0};
     render_banner(&out);
     bytes_append_text(&out, "[Service]\n"
+                            "EnvironmentFile=-" ETCD_JOIN_PATH "\n"
                             "AmbientCapabilities=CAP_DAC_READ_SEARCH\n"
                             "CapabilityBoundingSet=CAP_DAC_READ_SEARCH\n"
                             "NoNewPrivileges=yes\n"

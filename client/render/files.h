@@ -15,6 +15,7 @@ enum render_purpose {
 };
 
 #define RENDER_KUBEADM_PATH "/etc/kubernetes/kubeadm.yaml"
+#define ETCD_JOIN_PATH "/run/ensign-etcd-join" /* variables of etcd for the first start of a member that was added */
 #define RENDER_ROUTES_UNIT "ensign-pod-routes.service"
 
 struct render_file {

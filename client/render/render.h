@@ -18,7 +18,6 @@ struct render {
     const char *bootstrap_token;
     const char *ca_pin;        /* "sha256:…" of the cluster's CA; with a token only */
     const char *vrrp_password; /* a secret of 1..8 letters and digits, which then is in keepalived's file */
-    bool etcd_joins;           /* a running etcd, as a member that was added to it */
     bool etcd_has_crl;         /* /etc/etcd/pki/crl.der is there; without the file, etcd would refuse every client */
     bool before_init;          /* kube-vip: there is no RBAC yet, which admin.conf needs from 1.29 on */
 };

@@ -57,6 +57,12 @@ bool has_bridge(const struct cluster *cluster, const struct node_entry *node)
     return has_kubelet(cluster, node) && cluster->bootstrap.cni == CNI_BRIDGE;
 }
 
+bool is_control_plane(const struct cluster *cluster, const struct node_entry *node)
+{
+    (void)cluster;
+    return node->roles & ROLE_CONTROL_PLANE;
+}
+
 bool is_first_control_plane(const struct cluster *cluster, const struct node_entry *node)
 {
     return node == cluster_first_control_plane(cluster);

@@ -20,7 +20,7 @@ FIRST = ['agent', 'audit', 'ca', 'certificate', 'clock', 'cluster', 'completion'
 LINES = [
     ('ensign ', FIRST),
     ('ensign c', ['ca', 'certificate', 'clock', 'cluster', 'completion']),
-    ('ensign cluster ', ['adopt', 'apply', 'certificates', 'check', 'create', 'kubeconfig', 'list', 'plan', 'release', 'reset', 'show', 'status',
+    ('ensign cluster ', ['adopt', 'apply', 'certificates', 'check', 'create', 'kubeconfig', 'list', 'plan', 'release', 'remove', 'reset', 'show', 'status',
                          'update']),
     ('ensign cluster l', ['list']),
     ('ensign cluster list ', []),
@@ -31,7 +31,7 @@ LINES = [
     ('ensign cluster list --output=', FORMATS),
     ('ensign cluster list --output=j', ['json']),
     ('ensign cluster list -o json --t', ['--timeout', '--token-file']),
-    ('ensign --context x cluster ', ['adopt', 'apply', 'certificates', 'check', 'create', 'kubeconfig', 'list', 'plan', 'release', 'reset', 'show', 'status',
+    ('ensign --context x cluster ', ['adopt', 'apply', 'certificates', 'check', 'create', 'kubeconfig', 'list', 'plan', 'release', 'remove', 'reset', 'show', 'status',
                          'update']),
     ('ensign --server https://ca:8443 -o json token r', ['revoke']),
     ('ensign -', SERVICE),

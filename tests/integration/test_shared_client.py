@@ -308,6 +308,22 @@ class SharedClient(unittest.TestCase):
         settle(cluster)
         self.assertNotEqual(self.same_pair(cluster), new)
 
+    def test_a_node_that_goes_takes_nothing_from_the_others(self):
+        """All of the node that the pair was issued through is revoked, and the pair is not; by its profile it is."""
+        cluster = self.holding('leaving')
+        custodian, revocations = cluster.show(name=NAME)['custodian'], '/v1/clusters/leaving/revocations'
+        self.assertEqual(custodian, self.issued(cluster)[0]['node'])
+        gone = cluster.admin.post(revocations, {'reason': 'cessationOfOperation', 'node': custodian})[1]['items']
+        self.assertIn('node-identity', {item['profile'] for item in gone})
+        self.assertNotIn(NAME, {item['profile'] for item in gone})
+        self.assertEqual(cluster.show(name=NAME)['certificate']['state'], 'valid')
+        left = [node for node in NODES if node != custodian]
+        self.service.ensign(*cluster.command(left[0], what=('renew', NAME)))
+        settle(cluster, left)
+        self.same_pair(cluster, left)
+        by_profile = {'reason': 'cessationOfOperation', 'node': left[0], 'profile': NAME}
+        self.assertEqual(len(cluster.admin.post(revocations, by_profile)[1]['items']), 1)
+
     def test_nothing_is_sealed_for_a_node_whose_identity_was_revoked(self):
         cluster = self.holding('sealed')
         listed = lambda: {node['node'] for node in cluster.show(name=NAME)['nodes']}
