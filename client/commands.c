@@ -1,5 +1,5 @@
-/* commands.c: the table of commands. What each does stands in the cmd_*.c file of its noun. Parsing, help, the manual page
- * and the completion of the shells follow from it, and from the table of options (options.c). */
+/* commands.c: the table of commands. What each does stands in the cmd_*.c file of its noun. Parsing, help, the manual
+ * page and the completion of the shells follow from it, and from the table of options (options.c). */
 #include "client/commands.h"
 
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))

@@ -7,6 +7,7 @@
             running.wait_begun('init'); running.kill()
         it.plan(), it.status()          # [(stage, node, why)]; (exit code, {node: (health, what is to be done)})
         it.state()                                      # what the hosts came to, without keys and times
+        with it.writing('a rotation'):                  # a client meanwhile, whose failed writes are counted
 """
 import contextlib
 import json
@@ -20,10 +21,13 @@ import time
 
 from lib import lab
 from lib.service import wait_for
+from lib.writer import NAMESPACE, Writer
 
 MARKS = '/var/lib/ensign-apply'
 ADMIN = '/etc/kubernetes/admin.conf'
 APPLY_SECONDS = 600
+FIRST = {'external-haproxy': 'masterone', 'external-keepalived': 'k8smaster1', 'stacked-haproxy': 'cp1'}
+ENDPOINTS = {'external-haproxy': '192.168.29.81', 'external-keepalived': '192.168.13.70', 'stacked-haproxy': '192.168.40.10'}
 # What each node makes or is given for itself, and what says when.
 OWN_FILES = re.compile(r'\.(key|pub|crt|pem|der)$|^/etc/kubernetes/[^/]*\.conf$|^/etc/ensign/node/|'
                        r'^/var/lib/kubelet/pki/|^/etc/systemd/system/.*\.wants/')
@@ -82,7 +86,7 @@ class Bringup(lab.Lab):
     def __init__(self, topology='external-haproxy', hosts=()):
         super().__init__(topology, hosts)
         self.options = []  # of all commands that look at hosts
-        self.first = {'external-haproxy': 'masterone', 'external-keepalived': 'k8smaster1', 'stacked-haproxy': 'cp1'}[topology]
+        self.first = FIRST[topology]  # a control plane, where kubectl runs
 
     def document(self, nodes=None, edits=(), **variant):
         """nodes: these alone, by their hosts' names; edits: [(text, what stands in its place)]"""
@@ -143,6 +147,27 @@ class Bringup(lab.Lab):
         """Until the bastion reaches it"""
         self.hosts[name].boot()
         wait_for(f'{name} to answer', lambda: self.ssh(name, 'true', check=False).returncode == 0, 60)
+
+    @contextlib.contextmanager
+    def writing(self, what, failed_max=40, gap_max_seconds=15):
+        """Somebody writes through the API meanwhile: no acknowledged write may be lost, and few may fail."""
+        self.kubectl('create', 'namespace', NAMESPACE, check=False)
+        address = ENDPOINTS[self.topology], 6443
+        writer = Writer(self.bastion, address, self.hosts[self.first].read(ADMIN), self.folder)
+        writer.start()
+        try:
+            wait_for('the first writes', lambda: len(writer.acknowledged) > 10, 60)
+            yield writer
+        finally:
+            writer.stop()
+        lost = {number for number, _ in writer.acknowledged} - writer.there()
+        gap = writer.longest_gap()
+        print(f'{what}: {writer.number} writes in {writer.seconds:.0f} s, {len(writer.failed)} failed, longest gap '
+              f'{gap:.1f} s, lost {len(lost)}', *(f'\n    {why}' for _, why in writer.failed[:4]), flush=True)
+        self.kubectl('delete', 'namespace', NAMESPACE, '--wait')
+        assert not lost, f'lost: {lost}'
+        assert len(writer.failed) <= failed_max, f'{len(writer.failed)} of {writer.number} writes failed'
+        assert gap < gap_max_seconds, f'nothing was written for {gap:.1f} s'
 
     # ---- what there is ----
 

@@ -170,6 +170,11 @@ class Host:
         lab('start', self.name)
         self.boot_known()
 
+    def wipe(self):
+        """Lost, and another in its place: an empty disk, the same name, address and host key"""
+        lab('wipe', self.name)
+        self.boot_known()
+
     def cut(self):
         lab('cut', self.name)
 
