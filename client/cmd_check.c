@@ -28,7 +28,8 @@ enum err cluster_check(const struct arguments *arguments, struct fault *f)
         TRY(session_open(arguments, &session, f));
     TRY(hosts_open(&cluster, &options, &hosts, f));
     TRY(hosts_look(&hosts, &options, f));
-    TRY(fitness_check(session.api ? &session : NULL, &hosts, &findings, f));
+    bool force = arguments->values[OPTION_FORCE] != NULL;
+    TRY(fitness_check(session.api ? &session : NULL, &hosts, force, &findings, f));
     TRY(fitness_print(&hosts, &findings, format, &errors, f));
     TRY(output_finish(f));
     TRY(fitness_refused(&hosts, errors, f));

@@ -5,13 +5,15 @@
 #define READ_OPTIONS (OPTIONS_SERVICE | OPTION_BIT(OUTPUT))
 #define HOSTS_OPTIONS                                                                                                  \
     (READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(SSH_CONFIG) | OPTION_BIT(SUDO_PASSWORD_FILE) | OPTION_BIT(PARALLEL))
+#define FITNESS_OPTIONS (HOSTS_OPTIONS | OPTION_BIT(FORCE)) /* of what refuses hosts that are not fit */
 #define HERE_OPTIONS                                                                                                   \
     (OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE) | OPTION_BIT(TIMEOUT)) /* of an enrolled node */
 
 const struct command commands[] = {
     {"cluster create", "", 0, 0, READ_OPTIONS | OPTION_BIT(FILE), OPTION_BIT(FILE), "make a cluster and its CAs",
      "Reads a cluster file, reports every mistake in it with file, line and column, and makes the\n"
-     "cluster with its three CAs. The same file again changes nothing.\n\n"
+     "cluster with its three CAs. The same file again changes nothing. A single control plane,\n"
+     "a single member of etcd and an even number of them draw a warning.\n\n"
      "  ensign cluster create -f cluster.yaml\n",
      cluster_create},
     {"cluster adopt", "", 0, 0,
@@ -40,11 +42,13 @@ const struct command commands[] = {
      "  ensign cluster update -f cluster.yaml\n"
      "  ensign cluster update -f cluster.yaml --if-match 7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d67728\n",
      cluster_update},
-    {"cluster check", "", 0, 0, HOSTS_OPTIONS, OPTION_BIT(FILE), "look whether hosts are fit for a cluster",
+    {"cluster check", "", 0, 0, FITNESS_OPTIONS, OPTION_BIT(FILE), "look whether hosts are fit for a cluster",
      "Asks all hosts of the cluster file over SSH what they are like, and lists what stands between them\n"
      "and the cluster: system, clock, disks, names, addresses, ports, another cluster's files. It changes\n"
      "nothing there. The exit code is 1 when a host does not answer or has an error, and else 0; -o json\n"
      "also has all that the hosts said.\n\n"
+     "What the cluster file is warned of stands first, without a node. An even number of etcd members,\n"
+     "which survives no more failures than one member less, is an error, and with --force a warning.\n\n"
      "Your own ssh with its configuration, agent, jump hosts and known_hosts is used; an unknown host key\n"
      "is refused unless the cluster file has it (bootstrap.ssh.hostKeys). A user that is not root needs\n"
      "sudo; its password is asked for once. No service is needed: when one is named (--context, --server\n"
@@ -53,16 +57,16 @@ const struct command commands[] = {
      "  ensign cluster check -f cluster.yaml\n"
      "  ensign cluster check -f cluster.yaml --sudo-password-file password -o json > hosts.json\n",
      cluster_check},
-    {"cluster plan", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
+    {"cluster plan", "", 0, 0, FITNESS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
      "show what would make a cluster of its hosts",
      "Looks at all hosts as `ensign cluster check` does, and lists what `ensign cluster apply` would do,\n"
      "stage by stage and host by host, and why. It changes nothing. What later stages need shows only\n"
-     "when the earlier ones are done.\n\n"
+     "when the earlier ones are done. What `apply` refuses without --force it refuses, too.\n\n"
      "  ensign cluster plan -f cluster.yaml\n"
      "  ensign cluster plan -f cluster.yaml --only etcd -o json\n",
      cluster_plan},
     {"cluster apply", "", 0, 0,
-     HOSTS_OPTIONS | OPTION_BIT(ONLY) | OPTION_BIT(DRY_RUN) | OPTION_BIT(KUBECONFIG) | OPTION_BIT(USER) |
+     FITNESS_OPTIONS | OPTION_BIT(ONLY) | OPTION_BIT(DRY_RUN) | OPTION_BIT(KUBECONFIG) | OPTION_BIT(USER) |
          OPTION_BIT(GROUP) | OPTION_BIT(LIFETIME),
      OPTION_BIT(FILE), "make a cluster of its hosts",
      "Checks the hosts, then does what is not done yet: packages, kernel and container runtime; ensign;\n"
@@ -74,7 +78,10 @@ const struct command commands[] = {
      "The service has the cluster already (`ensign cluster create`), and an operator's context is\n"
      "enough. Nobody joins by a bootstrap token. --only takes one of the stages prepare, ensign, enrol,\n"
      "etcd, load-balancer, init, control-planes, network, workers, agents, or a host. --kubeconfig also\n"
-     "gets one for this machine: of a user (--user, --group), or, for an admin, of the cluster's own.\n\n"
+     "gets one for this machine: of a user (--user, --group), or, for an admin, of the cluster's own.\n"
+     "An even number of etcd members survives no more failures than one member less, and is refused\n"
+     "unless --force is given. It counts what the file says: a cluster with two, whose file has a third\n"
+     "by now, goes on.\n\n"
      "  ensign cluster apply -f cluster.yaml\n"
      "  ensign cluster apply -f cluster.yaml --dry-run\n"
      "  ensign cluster apply -f cluster.yaml --only workerone\n"

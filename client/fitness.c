@@ -63,11 +63,12 @@ static enum err own_fetch(struct session *session, const char *cluster, struct o
 
 /* ---- the answer ---- */
 
+/* node  NULL: none */
 static enum err item_add(json_t *items, const char *node, const char *level, const char *check, const char *expected,
                          const char *seen, const char *remedy, struct fault *f)
 {
-    json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "node", node, "level", level, "check", check, "expected",
-                             expected, "seen", seen, "remedy", remedy);
+    json_t *item = json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s}", "node", node, "level", level, "check", check,
+                             "expected", expected, "seen", seen, "remedy", remedy);
     return json_array_append_new(items, item) == 0 ? OK : fault_no_memory(f);
 }
 
@@ -88,20 +89,30 @@ static enum err silent_add(json_t *items, const struct hosts *hosts, size_t host
                     "that the host answers", text, log, f);
 }
 
+/* Those of this node (NULL: of the cluster file), which come next. */
+static enum err findings_add(json_t *items, const struct findings *findings, const struct node_entry *node, size_t *row,
+                             struct fault *f)
+{
+    for (; *row < findings->count && findings->rows[*row].node == node; (*row)++) {
+        const struct finding *finding = &findings->rows[*row];
+        TRY(item_add(items, node ? node->name : NULL, finding_level_words[finding->level], finding->check,
+                     finding->expected, finding->seen, finding->remedy, f));
+    }
+    return OK;
+}
+
 static enum err items_make(const struct hosts *hosts, const struct findings *findings, json_t *items,
                            size_t *ret_errors, struct fault *f)
 {
+    size_t row = 0;
     *ret_errors = findings->errors;
-    for (size_t i = 0, row = 0; i < hosts->count; i++) {
+    TRY(findings_add(items, findings, NULL, &row, f));
+    for (size_t i = 0; i < hosts->count; i++) {
         if (!hosts->reports[i].answered) {
             TRY(silent_add(items, hosts, i, f));
             *ret_errors += 1;
         }
-        for (; row < findings->count && findings->rows[row].node == hosts->reports[i].node; row++) {
-            const struct finding *finding = &findings->rows[row];
-            TRY(item_add(items, finding->node->name, finding_level_words[finding->level], finding->check,
-                         finding->expected, finding->seen, finding->remedy, f));
-        }
+        TRY(findings_add(items, findings, hosts->reports[i].node, &row, f));
     }
     return OK;
 }
@@ -146,14 +157,15 @@ struct hosts_options hosts_options_read(const struct arguments *arguments)
                                   .parallel = option_number(arguments, OPTION_PARALLEL, PARALLEL)};
 }
 
-enum err fitness_check(struct session *session, const struct hosts *hosts, struct findings *ret_findings,
+enum err fitness_check(struct session *session, const struct hosts *hosts, bool force, struct findings *findings,
                        struct fault *f)
 {
     struct own own = {0};
     if (session)
         TRY(own_fetch(session, hosts->cluster->name, &own, f));
     const struct check_authorities authorities = {own.known, own.sha256};
-    return check_hosts(hosts->cluster, hosts->reports, hosts->count, &authorities, ret_findings, f);
+    TRY(check_cluster(hosts->cluster, force, findings, f));
+    return check_hosts(hosts->cluster, hosts->reports, hosts->count, &authorities, findings, f);
 }
 
 enum err fitness_refused(const struct hosts *hosts, size_t errors, struct fault *f)

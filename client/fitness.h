@@ -7,9 +7,11 @@
 
 struct hosts_options hosts_options_read(const struct arguments *arguments);
 
-/* session  which CAs are the cluster's own; NULL: nobody is asked */
-MUST_USE enum err fitness_check(struct session *session, const struct hosts *hosts, struct findings *ret_findings,
-                                struct fault *f);
+/* Adds what is found of the cluster file and of its hosts.
+ *   session  which CAs are the cluster's own; NULL: nobody is asked
+ *   force    see check_cluster() */
+MUST_USE enum err fitness_check(struct session *session, const struct hosts *hosts, bool force,
+                                struct findings *findings, struct fault *f);
 
 /* On standard output: what was found, and, for programs, what each host said.
  *   ret_errors  of findings and of hosts that did not answer */

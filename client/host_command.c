@@ -43,6 +43,7 @@ static enum err service_meet(struct host_command *command, const struct argument
 enum err host_command_look(struct host_command *command, const struct arguments *arguments, struct fault *f)
 {
     const struct hosts_options options = hosts_options_read(arguments);
+    command->force = arguments->values[OPTION_FORCE] != NULL;
     TRY(output_format_read(arguments->values[OPTION_OUTPUT], &command->format, f));
     TRY(document_read(arguments->values[OPTION_FILE], &command->document, f));
     TRY(cluster_read(command->document, &command->cluster, f));
@@ -53,13 +54,21 @@ enum err host_command_look(struct host_command *command, const struct arguments 
     return hosts_look(&command->hosts, &options, f);
 }
 
+static void warnings_say(const struct cluster *cluster)
+{
+    for (size_t i = 0; i < cluster->warnings_count; i++)
+        message("warning: %s", cluster->warnings[i].text);
+}
+
 enum err host_command_check(struct host_command *command, struct fault *f)
 {
     AUTO(findings) findings = {0};
     size_t errors = 0;
-    TRY(fitness_check(&command->session, &command->hosts, &findings, f));
-    if (findings.errors == 0 && hosts_answered(&command->hosts))
+    TRY(fitness_check(&command->session, &command->hosts, command->force, &findings, f));
+    if (findings.errors == 0 && hosts_answered(&command->hosts)) {
+        warnings_say(&command->cluster);
         return OK;
+    }
     TRY(fitness_print(&command->hosts, &findings, command->format, &errors, f));
     TRY(output_finish(f));
     return fitness_refused(&command->hosts, errors, f);

@@ -16,12 +16,15 @@ struct host_command {
     struct hosts hosts;
     struct bringup bringup;
     struct plan_choice choice; /* by --only */
+    bool force;
 };
 
 /* Opens all and asks each host what it is like. Refused unless the service has this very file. A host that does not
  * answer is no error here. */
 MUST_USE enum err host_command_look(struct host_command *command, const struct arguments *arguments, struct fault *f);
-/* Refuses hosts that are not fit or do not answer, all at once, and prints why. */
+/* Refuses hosts that are not fit or do not answer, all at once, and prints why; and an even number of etcd members,
+ * unless
+ * --force is given. What else the cluster file is warned of it says. */
 MUST_USE enum err host_command_check(struct host_command *command, struct fault *f);
 void host_command_cleanup(struct host_command *command);
 

@@ -49,7 +49,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
                      .letter = 'f',
                      .kind = VALUE_FILE},
     [OPTION_GENERATE_MISSING] = {.name = "generate-missing", .help = "make a new CA for each that is not there"},
-    [OPTION_FORCE] = {.name = "force", .help = "do it all the same: see above"},
+    [OPTION_FORCE] = {.name = "force", .help = "do what is refused without it, as said above"},
     [OPTION_FORMAT] = {.name = "format",
                        .argument = "FORMAT",
                        .help = "of a CRL: pem or der [pem]",

@@ -326,14 +326,17 @@ static void recovery_read(const struct node *root, struct cluster *cluster)
 
 /* ---- the whole ---- */
 
-static void warn(struct cluster *cluster, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void warn(struct cluster *cluster, const char *format, ...)
+static void warn(struct cluster *cluster, bool needs_force, const char *wanted, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void warn(struct cluster *cluster, bool needs_force, const char *wanted, const char *format, ...)
 {
     if (cluster->warnings_count == ARRAY_SIZE(cluster->warnings))
         return;
+    struct cluster_warning *warning = &cluster->warnings[cluster->warnings_count++];
+    *warning = (struct cluster_warning){.needs_force = needs_force, .wanted = wanted};
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(cluster->warnings[cluster->warnings_count++], sizeof cluster->warnings[0], format, arguments);
+    vsnprintf(warning->text, sizeof warning->text, format, arguments);
     va_end(arguments);
 }
 
@@ -367,20 +370,36 @@ static void topology_check(const struct node *list, const struct cluster *cluste
         node_error(list, "no node has the role control-plane");
 }
 
-static void warnings_add(struct cluster *cluster)
+/* Of n members n / 2 + 1 have to be there: one more than an odd number survives no failure more. */
+static void quorum_check(struct cluster *cluster)
 {
     size_t etcd = cluster_role_count(cluster, ROLE_ETCD);
-    if (cluster->etcd_topology == ETCD_STACKED && cluster->etcd_certificates == ETCD_MEMBER)
-        warn(cluster, "stacked etcd with one certificate per member: kubeadm expects two, so leave out "
-                      "\"certificates\" or write \"separate\"");
-    if (etcd == 2 || etcd == 4)
-        warn(cluster, "%zu etcd members survive as many failures as %zu: an odd number is better", etcd, etcd - 1);
     if (etcd == 1)
-        warn(cluster, "one etcd member: when it is lost, the cluster's state is lost");
+        warn(cluster, false, "three etcd members",
+             "one etcd member: while it is down the API servers are, too, and with its disk the cluster's state is "
+             "lost; three survive the failure of one");
+    else if (etcd % 2 == 0)
+        warn(cluster, true, "an odd number of etcd members",
+             "%zu etcd members have a quorum of %zu: they survive the failure of %zu, as %zu %s; %zu survive that of "
+             "%zu",
+             etcd, etcd / 2 + 1, etcd / 2 - 1, etcd - 1, etcd == 2 ? "does" : "do", etcd + 1, etcd / 2);
+}
+
+static void warnings_add(struct cluster *cluster)
+{
+    if (cluster->etcd_topology == ETCD_STACKED && cluster->etcd_certificates == ETCD_MEMBER)
+        warn(
+            cluster, false, "etcd.certificates: separate",
+            "stacked etcd with one certificate per member: kubeadm expects two, so leave out \"certificates\" or write "
+            "\"separate\"");
+    quorum_check(cluster);
     if (cluster_role_count(cluster, ROLE_CONTROL_PLANE) == 1)
-        warn(cluster, "one control plane: while it is down, the cluster cannot be changed");
+        warn(cluster, false, "three control planes",
+             "one control plane: while it is down nobody can change anything, and nothing that fails is replaced; "
+             "three survive the failure of one");
     else if (!cluster->endpoint_host[0])
-        warn(cluster, "several control planes and no controlPlaneEndpoint: kubeadm needs one to join them");
+        warn(cluster, false, "a controlPlaneEndpoint",
+             "several control planes and no controlPlaneEndpoint: kubeadm needs one to join them");
 }
 
 static enum err document_keep(const struct document *document, struct cluster *cluster, struct fault *f)

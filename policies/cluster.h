@@ -33,7 +33,7 @@
  * server advertises. The subnet of services has room for ten, as kubeadm wants it; the name of a node that runs a
  * kubelet has at most 52 letters, since its common name begins with "system:node:". controlPlaneEndpoint, networking,
  * apiServer, users, kubeconfigs, keys, lifetimes, recovery have defaults or may be left out where noted in struct
- * cluster. Two or four etcd members draw a warning. Threads: pure; a cluster is read-only once made.
+ * cluster. Threads: pure; a cluster is read-only once made.
  *
  * A client of Kubernetes reads a certificate that its kubeconfig names anew within minutes, an embedded one only when
  * it starts. (The CA stays embedded for versions before 1.26, whose kubeadm takes no kubeconfig that names its file.)
@@ -88,6 +88,13 @@ struct node_entry {
     struct node_bootstrap bootstrap;
 };
 
+/* What is allowed, and yet not well. */
+struct cluster_warning {
+    bool needs_force;   /* no cluster is made of such a file unless somebody insists (--force) */
+    const char *wanted; /* "an odd number of etcd members"; static */
+    char text[200];     /* what there is instead, and what follows from that */
+};
+
 struct cluster {
     char name[CLUSTER_NAME_MAX + 1];
     unsigned kubernetes_minor;            /* KUBERNETES_MINOR_MIN..MAX */
@@ -115,7 +122,7 @@ struct cluster {
     size_t nodes_count;
     const struct node_entry *initialised; /* the control plane that others join, as its host says; NULL: not known */
     struct bytes document; /* the file as compact JSON with sorted keys: stored, compared, returned by the API */
-    char warnings[8][160];
+    struct cluster_warning warnings[8];
     size_t warnings_count;
 };
 

@@ -185,7 +185,7 @@ static json_t *update_warnings(const struct cluster_update *update)
 {
     json_t *warnings = json_copy(update->diff.warnings);
     for (size_t i = 0; i < update->after->warnings_count; i++)
-        json_list_add(&warnings, json_string(update->after->warnings[i]));
+        json_list_add(&warnings, json_string(update->after->warnings[i].text));
     return warnings;
 }
 

@@ -80,7 +80,7 @@ static json_t *json_warnings(const struct cluster *cluster)
 {
     json_t *warnings = json_array();
     for (size_t i = 0; i < cluster->warnings_count; i++)
-        json_list_add(&warnings, json_string(cluster->warnings[i]));
+        json_list_add(&warnings, json_string(cluster->warnings[i].text));
     return warnings;
 }
 

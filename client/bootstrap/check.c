@@ -22,7 +22,7 @@ const char *const finding_level_words[] = {"error", "warning", "note", NULL};
 /* One host, being checked. */
 struct check {
     const struct cluster *cluster;
-    const struct host_report *report;
+    const struct host_report *report; /* NULL: the cluster file */
     const struct check_authorities *authorities;
     struct findings *findings;
 };
@@ -55,7 +55,8 @@ static void add(const struct check *check, enum finding_level level, const char 
         check->findings->failed = true;
         return;
     }
-    *finding = (struct finding){.node = check->report->node, .level = level, .check = name, .remedy = remedy};
+    *finding = (struct finding){
+        .node = check->report ? check->report->node : NULL, .level = level, .check = name, .remedy = remedy};
     snprintf(finding->expected, sizeof finding->expected, "%s", expected);
     va_list arguments;
     va_start(arguments, format);
@@ -396,12 +397,24 @@ static void check_host(const struct check *check)
         checks[i](check);
 }
 
-enum err check_hosts(const struct cluster *cluster, const struct host_report *reports, size_t count,
-                     const struct check_authorities *authorities, struct findings *ret_findings, struct fault *f)
+enum err check_cluster(const struct cluster *cluster, bool force, struct findings *findings, struct fault *f)
 {
-    AUTO(findings) findings = {0};
+    const struct check check = {.cluster = cluster, .findings = findings};
+    for (size_t i = 0; i < cluster->warnings_count; i++) {
+        const struct cluster_warning *warning = &cluster->warnings[i];
+        bool refused = warning->needs_force && !force;
+        add(&check, refused ? FINDING_ERROR : FINDING_WARNING, "cluster file", warning->wanted,
+            refused ? "correct the cluster file, or say --force" : "correct the cluster file, or go on with that", "%s",
+            warning->text);
+    }
+    return findings->failed ? fault_no_memory(f) : OK;
+}
+
+enum err check_hosts(const struct cluster *cluster, const struct host_report *reports, size_t count,
+                     const struct check_authorities *authorities, struct findings *findings, struct fault *f)
+{
     for (size_t i = 0; i < count; i++) {
-        const struct check check = {cluster, &reports[i], authorities, &findings};
+        const struct check check = {cluster, &reports[i], authorities, findings};
         if (!reports[i].answered)
             continue;
         check_host(&check);
@@ -410,9 +423,5 @@ enum err check_hosts(const struct cluster *cluster, const struct host_report *re
         check_unique(&check, reports, i, FACT_HOSTNAME, "host name", "are these two addresses of one host?");
         check_common(&check, reports, i);
     }
-    if (findings.failed)
-        return fault_no_memory(f);
-    *ret_findings = findings;
-    findings = (struct findings){0};
-    return OK;
+    return findings->failed ? fault_no_memory(f) : OK;
 }

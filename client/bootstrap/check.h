@@ -19,7 +19,7 @@ enum finding_level { FINDING_ERROR, FINDING_WARNING, FINDING_NOTE };
 extern const char *const finding_level_words[]; /* "error", "warning", "note", NULL */
 
 struct finding {
-    const struct node_entry *node;
+    const struct node_entry *node; /* NULL: it is of the cluster file */
     enum finding_level level;
     const char *check; /* "clock" */
     char expected[128];
@@ -39,10 +39,14 @@ struct check_authorities {
     const char *const *sha256; /* NULL-terminated, or NULL */
 };
 
-/* Of each host by itself, then of all together. In the order of the reports. ERR_NOMEM. */
+/* Adds what the cluster file is warned of.
+ *   force  what is refused else, an even number of etcd members, is a warning, too
+ * ERR_NOMEM. */
+MUST_USE enum err check_cluster(const struct cluster *cluster, bool force, struct findings *findings, struct fault *f);
+
+/* Adds what is found of each host by itself, then of all together. In the order of the reports. ERR_NOMEM. */
 MUST_USE enum err check_hosts(const struct cluster *cluster, const struct host_report *reports, size_t count,
-                              const struct check_authorities *authorities, struct findings *ret_findings,
-                              struct fault *f);
+                              const struct check_authorities *authorities, struct findings *findings, struct fault *f);
 void findings_cleanup(struct findings *findings);
 
 #endif

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import unittest
+import unittest.mock
 
 import test_hosts
 from lib import hosts as lib
@@ -71,6 +72,27 @@ class Plan(test_hosts.Fleet):
         result = self.run_it('apply', '-o', 'json')
         self.assertEqual(1, result.returncode)
         self.assertEqual([('etcdone', 'unreachable'), ('workerone', 'cluster')], self.errors(json.loads(result.stdout)))
+
+    def test_even_number_of_etcd_members(self):
+        """Is refused, by the file alone, unless somebody insists."""
+        arithmetic = '2 etcd members have a quorum of 2: they survive the failure of 0, as 1 does; 3 survive that of 1'
+        with unittest.mock.patch.dict(test_hosts.ROLES, workerone='etcd'):
+            created = self.service.ensign('cluster', 'create', '-f', self.file())
+            self.assertIn('warning: ' + arithmetic, created.stderr)
+            for command, *more in (('check',), ('plan',), ('apply',), ('apply', '--only', 'masterone')):
+                result = self.run_it(command, '-o', 'json', *more)
+                self.assertEqual(1, result.returncode, result.stderr)
+                finding = json.loads(result.stdout)['items'][0]
+                self.assertEqual((None, 'error', arithmetic), (finding['node'], finding['level'], finding['seen']))
+                self.assertIn('--force', finding['remedy'])
+            self.assertRegex(self.run_it('check').stdout, r'(?m)^-\s+error\s+cluster file\s')
+            forced = self.run_it('check', '--force', '-o', 'json')
+            self.assertEqual((0, 'warning'), (forced.returncode, json.loads(forced.stdout)['items'][0]['level']))
+            for command in (('plan',), ('apply', '--dry-run')):
+                forced = self.run_it(*command, '--force', '-o', 'json')
+                self.assertEqual(0, forced.returncode, forced.stderr)
+                self.assertIn('warning: ' + arithmetic, forced.stderr)
+                self.assertTrue(json.loads(forced.stdout)['items'])
 
     def test_status(self):
         self.create()

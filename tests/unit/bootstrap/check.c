@@ -145,11 +145,14 @@ static void facts_make(const char *name, const struct row *row, struct host_repo
     report->answered = true;
 }
 
-static void cluster_make(struct cluster *cluster)
+/* more  nodes */
+static void cluster_make(const char *more, struct cluster *cluster)
 {
     CLEANUP(document_auto) struct document *document = NULL;
+    AUTO(bytes) text = {0};
     struct fault f = {0};
-    assert_int_equal(document_parse(span_text(file), "c.yaml", &document, &f), OK);
+    bytes_appendf(&text, "%s%s", file, more);
+    assert_int_equal(document_parse(bytes_span(&text), "c.yaml", &document, &f), OK);
     assert_int_equal(cluster_read(document, cluster, &f), OK);
 }
 
@@ -172,7 +175,7 @@ static void one_host(void **state)
 {
     (void)state;
     AUTO(cluster) cluster = {0};
-    cluster_make(&cluster);
+    cluster_make("", &cluster);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         AUTO(findings) findings = {0};
         AUTO(bytes) found = {0};
@@ -208,7 +211,7 @@ static void two_hosts(void **state)
     static const struct row first = {.member = "authorities",
                                      .value = "[[\"/etc/kubernetes/pki/ca.crt\",\"" CA_ONE "\"]]"};
     AUTO(cluster) cluster = {0};
-    cluster_make(&cluster);
+    cluster_make("", &cluster);
     for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
         AUTO(findings) findings = {0};
         AUTO(bytes) found = {0};
@@ -226,13 +229,43 @@ static void two_hosts(void **state)
     }
 }
 
+/* What the file is warned of, which has a node of each role; one more of etcd needs force. */
+static void cluster_file(void **state)
+{
+    (void)state;
+    static const char more[] = "  - {name: more, addresses: [192.0.2.6], roles: [etcd]}\n";
+    static const struct {
+        const char *more;
+        bool force;
+        const char *expected, *wanted;
+    } cases[] = {
+        {"", false, "warning cluster file; warning cluster file", "three etcd members"},
+        {"", true, "warning cluster file; warning cluster file", "three etcd members"},
+        {more, false, "error cluster file; warning cluster file", "an odd number of etcd members"},
+        {more, true, "warning cluster file; warning cluster file", "an odd number of etcd members"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(cluster) cluster = {0};
+        AUTO(findings) findings = {0};
+        AUTO(bytes) found = {0};
+        struct fault f = {0};
+        cluster_make(cases[i].more, &cluster);
+        assert_int_equal(check_cluster(&cluster, cases[i].force, &findings, &f), OK);
+        found_text(&findings, &found);
+        assert_string_equal(bytes_text(&found), cases[i].expected);
+        assert_string_equal(findings.rows[0].expected, cases[i].wanted);
+        assert_null(findings.rows[0].node);
+        assert_int_equal(strstr(findings.rows[0].remedy, "--force") != NULL, findings.errors == 1);
+    }
+}
+
 static void silent(void **state)
 {
     (void)state;
     AUTO(cluster) cluster = {0};
     AUTO(findings) findings = {0};
     struct fault f = {0};
-    cluster_make(&cluster);
+    cluster_make("", &cluster);
     const struct host_report report = {.node = &cluster.nodes[0]};
     assert_int_equal(check_hosts(&cluster, &report, 1, &ours, &findings, &f), OK);
     assert_int_equal(findings.count, 0);
@@ -241,6 +274,6 @@ static void silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_host), cmocka_unit_test(two_hosts),
-                                       cmocka_unit_test(silent)};
+                                       cmocka_unit_test(cluster_file), cmocka_unit_test(silent)};
     return cmocka_run_group_tests_name("check", tests, NULL, NULL);
 }

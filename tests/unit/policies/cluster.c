@@ -390,10 +390,11 @@ static void warnings_are_given(void **state)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"  - {name: etcdthree, addresses: [192.0.2.63], roles: [etcd]}\n", "", "2 etcd members"},
-        {"", "  - {name: etcdfour, addresses: [192.0.2.64], roles: [etcd]}\n", "4 etcd members"},
-        {"  - {name: mastertwo, addresses: [192.0.2.52], roles: [control-plane]}\n", "", "one control plane"},
-        {"controlPlaneEndpoint: 192.0.2.81:6443\n", "", "no controlPlaneEndpoint"},
+        {"  - {name: mastertwo, addresses: [192.0.2.52], roles: [control-plane]}\n", "",
+         "one control plane: while it is down nobody can change anything, and nothing that fails is replaced; three "
+         "survive the failure of one"},
+        {"controlPlaneEndpoint: 192.0.2.81:6443\n", "",
+         "several control planes and no controlPlaneEndpoint: kubeadm needs one to join them"},
     };
     static const char stacked[] = "apiVersion: ensign/v1\nkind: Cluster\nname: lab\nkubernetesVersion: \"1.31\"\n"
                                   "controlPlaneEndpoint: 192.0.2.81:6443\n"
@@ -410,13 +411,49 @@ static void warnings_are_given(void **state)
     text_edit(stacked, "separate", "member", text, sizeof text);
     assert_ok(cluster_of(text, &member, &f), &f);
     assert_int_equal(member.warnings_count, 1);
-    assert_non_null(strstr(member.warnings[0], "kubeadm expects two"));
+    assert_non_null(strstr(member.warnings[0].text, "kubeadm expects two"));
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         AUTO(cluster) cluster = {0};
         text_edit(text_right, cases[i].from, cases[i].to, text, sizeof text);
         assert_ok(cluster_of(text, &cluster, &f), &f);
         assert_int_equal(cluster.warnings_count, 1);
-        assert_non_null(strstr(cluster.warnings[0], cases[i].says));
+        assert_string_equal(cluster.warnings[0].text, cases[i].says);
+        assert_false(cluster.warnings[0].needs_force);
+    }
+}
+
+static void quorum_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t members;
+        const char *says; /* NULL: nothing */
+        bool needs_force;
+    } cases[] = {
+        {1,
+         "one etcd member: while it is down the API servers are, too, and with its disk the cluster's state is lost; "
+         "three survive the failure of one",
+         false},
+        {2, "2 etcd members have a quorum of 2: they survive the failure of 0, as 1 does; 3 survive that of 1", true},
+        {3, NULL, false},
+        {4, "4 etcd members have a quorum of 3: they survive the failure of 1, as 3 do; 5 survive that of 2", true},
+        {5, NULL, false},
+        {6, "6 etcd members have a quorum of 4: they survive the failure of 2, as 5 do; 7 survive that of 3", true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(cluster) cluster = {0};
+        AUTO(bytes) text = {0};
+        struct fault f = {0};
+        bytes_append_text(&text, "apiVersion: ensign/v1\nkind: Cluster\nname: lab\nkubernetesVersion: \"1.31\"\n"
+                                 "controlPlaneEndpoint: 192.0.2.81:6443\netcd: {topology: external}\nnodes:\n"
+                                 "  - {name: one, addresses: [192.0.2.1], roles: [control-plane]}\n"
+                                 "  - {name: two, addresses: [192.0.2.2], roles: [control-plane]}\n");
+        for (size_t member = 1; member <= cases[i].members; member++)
+            bytes_appendf(&text, "  - {name: etcd%zu, addresses: [192.0.2.6%zu], roles: [etcd]}\n", member, member);
+        assert_ok(cluster_of(bytes_text(&text), &cluster, &f), &f);
+        assert_int_equal(cluster.warnings_count, cases[i].says != NULL);
+        assert_string_equal(cluster.warnings[0].text, cases[i].says ? cases[i].says : "");
+        assert_int_equal(cluster.warnings[0].needs_force, cases[i].needs_force);
     }
 }
 
@@ -450,10 +487,15 @@ static void large_clusters_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(right_cluster_is_read),     cmocka_unit_test(choices_are_read),
-        cmocka_unit_test(document_is_canonical),     cmocka_unit_test(wrong_clusters_are_refused),
-        cmocka_unit_test(right_variants_are_taken),  cmocka_unit_test(everything_wrong_is_told_at_once),
-        cmocka_unit_test(json_errors_name_pointers), cmocka_unit_test(warnings_are_given),
+        cmocka_unit_test(right_cluster_is_read),
+        cmocka_unit_test(choices_are_read),
+        cmocka_unit_test(document_is_canonical),
+        cmocka_unit_test(wrong_clusters_are_refused),
+        cmocka_unit_test(right_variants_are_taken),
+        cmocka_unit_test(everything_wrong_is_told_at_once),
+        cmocka_unit_test(json_errors_name_pointers),
+        cmocka_unit_test(warnings_are_given),
+        cmocka_unit_test(quorum_is_told),
         cmocka_unit_test(large_clusters_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
