@@ -12,7 +12,9 @@
 
 enum { PARALLEL_MAX = 256, NOTE_SIZE = 96 };
 
-enum host_state { HOST_WAITS, HOST_RUNS, HOST_DONE, HOST_FAILED };
+enum host_state { HOST_WAITS, HOST_RUNS, HOST_DONE, HOST_PENDING, HOST_FAILED };
+
+static const char *const state_words[] = {"waits", "...", "done", "waits for others", "FAILED"};
 
 struct run {
     const struct runner *runner;
@@ -51,7 +53,6 @@ static bool live_possible(size_t lines)
 
 static void draw(struct run *run)
 {
-    static const char *const words[] = {"waits", "...", "done", "FAILED"};
     size_t lines = 0;
     for (size_t i = 0; i < run->runner->ssh->count; i++)
         lines += !skipped(run, i);
@@ -60,7 +61,7 @@ static void draw(struct run *run)
     run->drawn = true;
     for (size_t i = 0; i < run->runner->ssh->count; i++)
         if (!skipped(run, i))
-            fprintf(stderr, "\r\033[K%-24s %s: %s\n", name_of(run, i), run->title, words[run->states[i]]);
+            fprintf(stderr, "\r\033[K%-24s %s: %s\n", name_of(run, i), run->title, state_words[run->states[i]]);
 }
 
 static void state_set(struct run *run, size_t host, enum host_state state)
@@ -70,11 +71,18 @@ static void state_set(struct run *run, size_t host, enum host_state state)
     if (run->live)
         draw(run);
     else if (state >= HOST_DONE)
-        message("%s: %s: %s", name_of(run, host), run->title, state == HOST_DONE ? "done" : "FAILED");
+        message("%s: %s: %s", name_of(run, host), run->title, state_words[state]);
     pthread_mutex_unlock(&run->lock);
 }
 
 /* ---- one host ---- */
+
+static enum host_state state_of(const struct outcome *outcome)
+{
+    if (outcome->err == OK)
+        return HOST_DONE;
+    return outcome->fault.code == CODE_PENDING ? HOST_PENDING : HOST_FAILED;
+}
 
 static void host_run(struct run *run, size_t host)
 {
@@ -88,7 +96,7 @@ static void host_run(struct run *run, size_t host)
     }
     if (outcome->err != OK)
         host_log_text(log, "failed: %s", outcome->fault.text);
-    state_set(run, host, outcome->err == OK ? HOST_DONE : HOST_FAILED);
+    state_set(run, host, state_of(outcome));
 }
 
 static bool next_take(struct run *run, size_t *ret_host)

@@ -20,18 +20,27 @@ import threading
 import time
 
 from lib import lab
-from lib.service import wait_for
+from lib.service import run, wait_for
 from lib.writer import NAMESPACE, Writer
 
 MARKS = '/var/lib/ensign-apply'
 ADMIN = '/etc/kubernetes/admin.conf'
 APPLY_SECONDS = 600
+RATIO_WANTED, RATIO_MAX = 1.2, 1.5
 FIRST = {'external-haproxy': 'masterone', 'external-keepalived': 'k8smaster1', 'stacked-haproxy': 'cp1'}
 ENDPOINTS = {'external-haproxy': '192.168.29.81', 'external-keepalived': '192.168.13.70', 'stacked-haproxy': '192.168.40.10'}
 # What each node makes or is given for itself, and what says when.
 OWN_FILES = re.compile(r'\.(key|pub|crt|pem|der)$|^/etc/kubernetes/[^/]*\.conf$|^/etc/ensign/node/|'
                        r'^/var/lib/kubelet/pki/|^/etc/systemd/system/.*\.wants/')
 UNITS = ('etcd', 'haproxy', 'containerd', 'kubelet', 'ensign-pod-routes', 'ensign-agent')
+
+
+def kubeadm_seconds(topology):
+    """Until the nodes are Ready, by plain kubeadm on hosts of their own"""
+    with lab.Lab(topology) as it:
+        said = run(lab.FOLDER / 'reference', it.topology, env=dict(os.environ, READY_ONLY='1'), timeout=900).stdout
+    print(said.strip(), flush=True)
+    return float(re.findall(r'\(at +([\d.]+) s\)  \d+ nodes Ready', said)[-1])
 
 
 class Applying:
@@ -121,6 +130,15 @@ class Bringup(lab.Lab):
             raise AssertionError(f'apply exited {running.code}\n{running.text}')
         return running
 
+    def apply_beside(self, by_kubeadm):
+        """The first apply, beside what plain kubeadm took in the same run."""
+        first = self.apply()
+        ready = first.at('all nodes are Ready: done')
+        ratio = ready / by_kubeadm
+        print(f'{self.topology}: all nodes Ready: by kubeadm {by_kubeadm:.1f} s, by apply {ready:.1f} s, ratio {ratio:.2f} '
+              f'(wanted: at most {RATIO_WANTED}); apply ended at {first.seconds:.1f} s', flush=True)
+        assert ratio <= RATIO_MAX, first.text
+
     def plan(self, *more):
         """[(stage, node, why)]"""
         items = json.loads(self.look('plan', '-o', 'json', *more).stdout)['items']
@@ -160,11 +178,12 @@ class Bringup(lab.Lab):
             yield writer
         finally:
             writer.stop()
-        lost = {number for number, _ in writer.acknowledged} - writer.there()
+            there = writer.there()
+            self.kubectl('delete', 'namespace', NAMESPACE, '--wait')
+        lost = {number for number, _ in writer.acknowledged} - there
         gap = writer.longest_gap()
         print(f'{what}: {writer.number} writes in {writer.seconds:.0f} s, {len(writer.failed)} failed, longest gap '
               f'{gap:.1f} s, lost {len(lost)}', *(f'\n    {why}' for _, why in writer.failed[:4]), flush=True)
-        self.kubectl('delete', 'namespace', NAMESPACE, '--wait')
         assert not lost, f'lost: {lost}'
         assert len(writer.failed) <= failed_max, f'{len(writer.failed)} of {writer.number} writes failed'
         assert gap < gap_max_seconds, f'nothing was written for {gap:.1f} s'
