@@ -34,19 +34,22 @@ members_reach() {
 # FIELD: of the member with this host's URL; nothing: there is none
 member_own() { printf '%s\n' "$members" | awk -v url="$peer_url" -v field="$1" '$2 == url { print $field }'; }
 
+# etcd takes the next member when all others have been in touch for 5 s (server/etcdserver/server.go: HealthInterval). What
+# was asked may have been done though no answer came.
+member_enter() {
+    members_reach || return 1
+    [ -z "$(member_own 5)" ] || return 0
+    member_answer=$(member_call "$member_endpoint" add "{\"peerURLs\":[\"$peer_url\"],\"isLearner\":true}") && members_reach
+}
+
 # Without data, where others have a cluster: as a learner, who has no vote before he has caught up
 # (etcd.io/docs/v3.4/learning/design-learner), and so takes nobody's quorum away.
 member_add() {
-    await 30 members_reach || fail "etcd runs on other hosts, and none of them tells who its members are: $members_answer"
-    case $(member_own 5) in
-    '')
-        added=$(member_call "$member_endpoint" add "{\"peerURLs\":[\"$peer_url\"],\"isLearner\":true}") ||
-            fail "etcd does not take $own_name as a member: $added"
-        members_ask "$member_endpoint" || fail "etcd does not tell who its members are: $members_answer"
-        echo "$own_name is a learner of etcd" ;;
-    new) ;;
-    *) fail "etcd has a member with the address of $own_name, whose data are not here any more: \`ensign cluster remove $own_name --lost\` ends it" ;;
-    esac
+    member_answer=
+    await 60 member_enter ||
+        fail "expected etcd to take $own_name as a member within 60 s: ${member_answer:-$members_answer}"
+    [ "$(member_own 5)" = new ] || fail "etcd has a member with the address of $own_name, whose data are not here any more:" \
+        "\`ensign cluster remove $own_name --lost\` ends it"
     {
         printf 'ETCD_INITIAL_CLUSTER_STATE=existing\nETCD_INITIAL_CLUSTER='
         printf '%s\n' "$members" | awk -v url="$peer_url" -v name="$own_name" '
@@ -57,25 +60,30 @@ member_add() {
 member_votes() {
     members_reach || return 1
     [ "$(member_own 4)" = learner ] || return 0
-    promoted=$(member_call "$member_endpoint" promote "{\"ID\":\"$(member_own 1)\"}")
+    member_answer=$(member_call "$member_endpoint" promote "{\"ID\":\"$(member_own 1)\"}")
 }
 
 member_promote() {
-    promoted=
+    member_answer=
     await 120 member_votes || {
         last_words etcd
-        fail "expected etcd to take $own_name for a voter within 120 s: ${promoted:-$members_answer}"
+        fail "expected etcd to take $own_name for a voter within 120 s: ${member_answer:-$members_answer}"
     }
     rm -f "$etcd_join"
 }
 
+# URL: whether it is a member's no more
+member_leave() {
+    members_ask "$etcd_own" || return 1
+    member_id=$(printf '%s\n' "$members" | awk -v url="$1" '$2 == url { print $1 }')
+    [ -n "$member_id" ] || return 0
+    member_answer=$(member_call "$etcd_own" remove "{\"ID\":\"$member_id\"}")
+}
+
 # Standard input: NAME PEER-URL of another host
 step_member_remove() {
-    read -r removed_name removed_url
-    members_ask "$etcd_own" || fail "etcd does not tell who its members are: $members_answer"
-    removed_id=$(printf '%s\n' "$members" | awk -v url="$removed_url" '$2 == url { print $1 }')
-    [ -n "$removed_id" ] || { echo "$removed_name is no member of etcd"; return 0; }
-    answer=$(member_call "$etcd_own" remove "{\"ID\":\"$removed_id\"}") ||
-        fail "etcd does not let $removed_name go: $answer"
-    echo "$removed_name is no member of etcd any more"
+    read -r left_name left_url
+    member_answer=
+    await 40 member_leave "$left_url" ||
+        fail "expected etcd to let $left_name go within 40 s: ${member_answer:-$members_answer}"
 }

@@ -213,7 +213,7 @@ const struct step_kind step_kinds[] = {
      .more_files = ensign_files, .deadline_seconds = 600},
     {STAGE_ENROL, "enrol", "get certificates", .applies = is_any, .needed = enrol_needed, .deadline_seconds = 300},
     {STAGE_ETCD, "etcd", "run etcd", .applies = has_external_etcd, .needed = etcd_needed,
-     .purposes = FILES_OF(RENDER_ETCD), .deadline_seconds = 150},
+     .purposes = FILES_OF(RENDER_ETCD), .deadline_seconds = 300},
     {STAGE_ETCD, "etcd", "etcd is healthy", .gate = true, .applies = has_external_etcd, .deadline_seconds = 120},
     {STAGE_LOAD_BALANCER, "haproxy", "start HAProxy", .applies = has_haproxy, .needed = haproxy_needed,
      .purposes = FILES_OF(RENDER_LOAD_BALANCER), .deadline_seconds = 120},
