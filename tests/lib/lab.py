@@ -26,6 +26,8 @@ build's programs over the packages' instead. For a look around, with the program
 
     ENSIGN_BUILD=build python3 tests/lib/lab.py external-haproxy [COMMAND...]   # a shell in there; `lab enter lb` works
 
+`./setup lab` prepares what that needs, builds, and runs it.
+
 A power cut kills all processes of a host at once; what they have written is there after boot(), for the page cache is the
 machine's: what a disk loses is not to be seen here.
 """
@@ -501,7 +503,8 @@ def main():
         it.serve(ensign=True)
         environment = dict(os.environ, PATH=f'{FOLDER}:{os.environ["PATH"]}')
         command = sys.argv[2:] or ['bash']
-        print(f'in here: lab enter bastion; the lab ends with: {shlex.join(command)}', flush=True)
+        print(f'in here: lab enter HOST [COMMAND...], as lab enter bastion ensign cluster apply -f {it.file}; '
+              f'the lab ends with: {shlex.join(command)}', flush=True)
         sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
