@@ -2,15 +2,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/bootstrap/step_files.h"
 
 const char *const stage_words[] = {"prepare", "ensign",  "enrol",  "etcd", "load-balancer", "init", "control-planes",
                                    "network", "workers", "agents", NULL};
-
-enum { KUBELET_PORT = 10250 };
 
 /* ---- what the host says ---- */
 

@@ -16,8 +16,6 @@
 #define CNI_COMMAND_PATH "/var/lib/ensign-apply/cni-command"
 #define LABELS_PATH "/var/lib/ensign-apply/node-labels"
 #define ENSIGN_PACKAGE_PATH "/var/cache/ensign/ensign.deb"
-#define EXTERNAL_CRL_PATH "/etc/etcd/pki/crl.der"
-#define STACKED_CRL_PATH "/etc/kubernetes/pki/etcd/crl.der"
 
 enum { SHA256_TEXT_SIZE = 65 };
 MUST_USE enum err step_digest(struct span content, char ret_text[SHA256_TEXT_SIZE], struct fault *f);

@@ -2,10 +2,6 @@
  * variables: etcd's flags (etcd.io/docs/v3.4/op-guide/configuration). */
 #include "client/render/files.h"
 
-#include <stdio.h>
-
-#define CRL "/etc/etcd/pki/crl.der"
-
 struct member_files {
     const struct catalogue_item *bundle, *server, *peer;
 };
@@ -70,7 +66,8 @@ enum err render_etcd(const struct render *render, struct bytes *ret_text, struct
     tls_append(files.server, files.bundle->path, "", &out);
     tls_append(files.peer, files.bundle->path, "PEER_", &out);
     if (render->etcd_has_crl)
-        bytes_append_text(&out, "ETCD_CLIENT_CRL_FILE=" CRL "\nETCD_PEER_CRL_FILE=" CRL "\n");
+        bytes_append_text(&out,
+                          "ETCD_CLIENT_CRL_FILE=" EXTERNAL_CRL_PATH "\nETCD_PEER_CRL_FILE=" EXTERNAL_CRL_PATH "\n");
     render_pairs(&out, cluster->bootstrap.etcd_environment, "", "=", "\n");
     return bytes_give(&out, ret_text, f);
 }

@@ -189,14 +189,13 @@ static enum err external_etcd_json(const struct render *render, json_t **ret_jso
 }
 
 /* kubeadm mounts its folder of etcd's PKI into the pod. */
-#define STACKED_CRL "/etc/kubernetes/pki/etcd/crl.der"
-
 static enum err stacked_etcd_json(const struct render *render, json_t **ret_json, struct fault *f)
 {
     const struct cluster *cluster = render_cluster(render);
     json_t *local = json_pack("{ss}", "dataDir", cluster->bootstrap.etcd_data_dir);
     if (render->etcd_has_crl) {
-        json_auto_t *arguments = json_pack("{ss ss}", "client-crl-file", STACKED_CRL, "peer-crl-file", STACKED_CRL);
+        json_auto_t *arguments =
+            json_pack("{ss ss}", "client-crl-file", STACKED_CRL_PATH, "peer-crl-file", STACKED_CRL_PATH);
         json_member_add(&local, "extraArgs", arguments ? arguments_json(cluster, arguments) : NULL);
     }
     *ret_json = json_pack("{so}", "local", local);

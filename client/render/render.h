@@ -8,6 +8,10 @@
 
 #include "policies/catalogue.h"
 
+/* Where members of etcd have the CRL of its clients and peers (client/crl.h). */
+#define EXTERNAL_CRL_PATH "/etc/etcd/pki/crl.der"
+#define STACKED_CRL_PATH "/etc/kubernetes/pki/etcd/crl.der"
+
 /* Whose files, and what is not in the cluster file. */
 struct render {
     const struct catalogue *catalogue; /* of all of the cluster's nodes, and so the cluster */
@@ -18,7 +22,7 @@ struct render {
     const char *bootstrap_token;
     const char *ca_pin;        /* "sha256:…" of the cluster's CA; with a token only */
     const char *vrrp_password; /* a secret of 1..8 letters and digits, which then is in keepalived's file */
-    bool etcd_has_crl;         /* /etc/etcd/pki/crl.der is there; without the file, etcd would refuse every client */
+    bool etcd_has_crl;         /* the CRL is on the node; without the file, etcd would refuse every client */
     bool before_init;          /* kube-vip: there is no RBAC yet, which admin.conf needs from 1.29 on */
 };
 
