@@ -1,6 +1,5 @@
 #include "client/bootstrap/bringup.h"
 
-#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,12 +209,6 @@ static enum err step_run(void *context, size_t host, int log, struct fault *f)
 
 /* ---- one step on many hosts ---- */
 
-static enum err interrupted(const struct bringup *bringup, struct fault *f)
-{
-    struct pollfd stop = {bringup->hosts->interrupt.stop, POLLIN, 0};
-    return poll(&stop, 1, 0) > 0 ? fault_set(f, CODE_IO, "interrupted: run the command again to go on") : OK;
-}
-
 /* Tells what failed; `pending` hosts are told of by their entries there instead, unless it is NULL. */
 static size_t failures_tell(const struct hosts *hosts, const struct outcome *outcomes, bool *pending)
 {
@@ -247,7 +240,7 @@ static enum err hosts_work(struct work *work, const bool *chosen, bool *pending,
         return err;
     size_t failed = failures_tell(hosts, outcomes, pending);
     free(outcomes);
-    TRY(interrupted(work->bringup, f));
+    TRY(hosts_interrupted(hosts, f));
     return failed == 0 ? OK
                        : fault_set(f, CODE_IO,
                                    "%s: failed on %zu of the hosts, see above and %s/HOST.log. When the cause is gone, "

@@ -172,10 +172,10 @@ static enum err look_step(void *context, size_t host, int log, struct fault *f)
 
 /* ---- all of them ---- */
 
-static enum err interrupted(const struct hosts *hosts, struct fault *f)
+enum err hosts_interrupted(const struct hosts *hosts, struct fault *f)
 {
     struct pollfd stop = {hosts->interrupt.stop, POLLIN, 0};
-    return poll(&stop, 1, 0) > 0 ? fault_set(f, CODE_IO, "interrupted") : OK;
+    return poll(&stop, 1, 0) > 0 ? fault_set(f, CODE_IO, "interrupted: run the command again to go on") : OK;
 }
 
 /* Those that failed before have no outcome of the later step. */
@@ -193,12 +193,12 @@ static enum err look(struct hosts *hosts, const struct hosts_options *options, b
     TRY(run_on_hosts(&hosts->runner, "connect", NULL, connect_step, hosts, &hosts->outcomes, f));
     for (size_t i = 0; i < hosts->count; i++)
         failed[i] = hosts->outcomes[i].err != OK;
-    TRY(interrupted(hosts, f));
+    TRY(hosts_interrupted(hosts, f));
     if (!options->sudo_password_file && ssh_wants_password(&hosts->ssh))
         TRY(ssh_password_ask(&hosts->ssh, f));
     TRY(run_on_hosts(&hosts->runner, "look", failed, look_step, hosts, &later, f));
     outcomes_merge(hosts, later, failed);
-    return interrupted(hosts, f);
+    return hosts_interrupted(hosts, f);
 }
 
 enum err hosts_look(struct hosts *hosts, const struct hosts_options *options, struct fault *f)
@@ -217,7 +217,7 @@ enum err hosts_look_again(struct hosts *hosts, struct fault *f)
     TRY(run_on_hosts(&hosts->runner, "look again", NULL, look_step, hosts, &outcomes, f));
     size_t failed = outcomes_collect(&hosts->ssh, outcomes, f);
     free(outcomes);
-    TRY(interrupted(hosts, f));
+    TRY(hosts_interrupted(hosts, f));
     return failed > 0 ? fault_set(f, CODE_IO, "%zu hosts do not answer any more", failed) : OK;
 }
 

@@ -38,6 +38,9 @@ MUST_USE enum err hosts_look(struct hosts *hosts, const struct hosts_options *op
 
 bool hosts_answered(const struct hosts *hosts); /* all of them */
 
+/* ERR_IO: a signal has come, which ends the program when the hosts are left. */
+MUST_USE enum err hosts_interrupted(const struct hosts *hosts, struct fault *f);
+
 /* Asks all of them again, who have answered before. ERR_IO: one does not any more. */
 MUST_USE enum err hosts_look_again(struct hosts *hosts, struct fault *f);
 
