@@ -6,7 +6,7 @@
 #include "ca/x509/certificate.h"
 #include "client/text.h"
 
-enum { PARALLEL = 16, OWN_CERTIFICATES_MAX = 32, SHA256_TEXT_SIZE = 2 * SHA256_SIZE + 1 };
+enum { PARALLEL = 16, OWN_CERTIFICATES_MAX = 32 };
 
 static const struct column columns[] = {
     {"NODE", "node", false},         {"LEVEL", "level", false}, {"CHECK", "check", false},

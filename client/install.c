@@ -70,11 +70,9 @@ enum err install_add(struct install *install, const struct cluster *cluster, con
 
 /* ---- the record ---- */
 
-enum { DIGEST_TEXT_SIZE = 2 * SHA256_SIZE + 1 };
-
 static void line_append(struct bytes *out, const uint8_t digest[SHA256_SIZE], const char *path)
 {
-    char text[DIGEST_TEXT_SIZE];
+    char text[SHA256_TEXT_SIZE];
     hex_text(span(digest, SHA256_SIZE), text, sizeof text);
     bytes_appendf(out, "%s  %s\n", text, path);
 }
@@ -112,7 +110,7 @@ static void record_keep(const struct install *install, struct bytes *out)
 {
     const char *line = bytes_text(&install->record);
     for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
-        const char *path = line + DIGEST_TEXT_SIZE + 1;
+        const char *path = line + SHA256_TEXT_SIZE + 1;
         if (path < end && !path_planned(install, path, (size_t)(end - path)))
             bytes_append(out, line, (size_t)(end - line) + 1);
     }

@@ -21,11 +21,11 @@
 #include "server/folder.h"
 #include "server/process.h"
 
-enum { FINGERPRINT_TEXT_SIZE = 2 * crypto_hash_sha256_BYTES + 1, LOG_KEY_FILE_MAX = 1 << 16 };
+enum { LOG_KEY_FILE_MAX = 1 << 16 };
 
 /* --log-key: the fingerprint, or what the file holds. */
 struct pin {
-    char fingerprint[FINGERPRINT_TEXT_SIZE]; /* empty when it is not that */
+    char fingerprint[SHA256_TEXT_SIZE]; /* empty when it is not that */
     struct bytes file;
 };
 
@@ -106,18 +106,16 @@ static enum err pin_read(const char *log_key, struct pin *pin, struct fault *f)
     return file_read(log_key, LOG_KEY_FILE_MAX, &pin->file, f);
 }
 
-static void fingerprint_text(const struct service_record *service, char ret_text[FINGERPRINT_TEXT_SIZE])
+static void fingerprint_text(const struct service_record *service, char ret_text[SHA256_TEXT_SIZE])
 {
-    uint8_t hash[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256(hash, service->log_public_key, sizeof service->log_public_key);
-    hex_text(SPAN_OF(hash), ret_text, FINGERPRINT_TEXT_SIZE);
+    sha256_text(SPAN_OF(service->log_public_key), ret_text);
 }
 
 /* The verifier names log and key, so whatever file has it says that this log is meant. */
 static enum err pin_check(const struct making *making, const struct service_record *service, struct fault *f)
 {
     const struct pin *pin = &making->pin;
-    char fingerprint[FINGERPRINT_TEXT_SIZE], verifier[LOG_VERIFIER_TEXT_MAX + 1];
+    char fingerprint[SHA256_TEXT_SIZE], verifier[LOG_VERIFIER_TEXT_MAX + 1];
     fingerprint_text(service, fingerprint);
     log_verifier_text(service->origin, service->log_public_key, verifier);
     bool same = pin->fingerprint[0] ? strcmp(pin->fingerprint, fingerprint) == 0
@@ -162,7 +160,7 @@ static enum err copy_tell(const struct backup_head *head, const struct service_r
                           const struct restore_state *state, const struct verified *verified, struct fault *f)
 {
     AUTO(bytes) root = {0};
-    char time[TIME_TEXT_SIZE], fingerprint[FINGERPRINT_TEXT_SIZE];
+    char time[TIME_TEXT_SIZE], fingerprint[SHA256_TEXT_SIZE];
     time_text(head->time, time);
     fingerprint_text(service, fingerprint);
     base64_append(&root, SPAN_OF(state->root.data));

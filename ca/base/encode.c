@@ -22,6 +22,13 @@ void hex_text(struct span data, char *ret_text, size_t size)
     sodium_bin2hex(ret_text, size, data.data, data.size);
 }
 
+void sha256_text(struct span data, char ret_text[SHA256_TEXT_SIZE])
+{
+    uint8_t digest[crypto_hash_sha256_BYTES];
+    crypto_hash_sha256(digest, data.data, data.size);
+    hex_text(SPAN_OF(digest), ret_text, SHA256_TEXT_SIZE);
+}
+
 enum err hex_decode(const char *text, uint8_t *ret_data, size_t size, struct fault *f)
 {
     if (strlen(text) != 2 * size || strspn(text, "0123456789abcdefABCDEF") != 2 * size ||

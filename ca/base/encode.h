@@ -14,6 +14,9 @@ void hex_text(struct span data, char *ret_text, size_t size); /* size ≥ 2 × d
 MUST_USE enum err hex_decode(const char *text, uint8_t *ret_data, size_t size,
                              struct fault *f); /* exactly size bytes */
 
+enum { SHA256_TEXT_SIZE = 2 * 32 + 1 };
+void sha256_text(struct span data, char ret_text[SHA256_TEXT_SIZE]); /* the digest, in hex */
+
 void base64_append(struct bytes *out, struct span data);
 void base64url_append(struct bytes *out, struct span data);
 MUST_USE enum err base64_decode(struct span text, struct bytes *ret_data, struct fault *f);

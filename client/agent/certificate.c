@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -206,13 +205,6 @@ static enum err bundle_install(const struct turn *turn, const char *authority, s
     return install_node_write(&node, f);
 }
 
-static void digest_text(struct span bundle, char ret_text[2 * SHA256_SIZE + 1])
-{
-    uint8_t digest[SHA256_SIZE];
-    crypto_hash_sha256(digest, bundle.data, bundle.size);
-    hex_text(SPAN_OF(digest), ret_text, 2 * SHA256_SIZE + 1);
-}
-
 /* Before the first turn the programs of this node were started with what is installed. */
 static enum err bundle_first(const struct turn *turn, const struct catalogue_item *item, struct bytes *done,
                              struct fault *f)
@@ -220,14 +212,14 @@ static enum err bundle_first(const struct turn *turn, const struct catalogue_ite
     CLEANUP(fd_cleanup) int folder = -1;
     AUTO(bytes) installed = {0};
     const char *name = NULL;
-    char digest[2 * SHA256_SIZE + 1];
+    char digest[SHA256_TEXT_SIZE];
     enum err err = folder_open_parent(turn->root, item->path, false, &folder, &name, f);
     if (err == OK)
         err = file_read_at(folder, name, &installed, f);
     if (err != OK && err != ERR_ABSENT)
         return err;
     fault_clear(f);
-    digest_text(bytes_span(&installed), digest);
+    sha256_text(bytes_span(&installed), digest);
     bytes_append_text(done, digest);
     TRY(bytes_check(done, f));
     return done_write(turn, item->name, digest, f);
@@ -235,13 +227,13 @@ static enum err bundle_first(const struct turn *turn, const struct catalogue_ite
 
 static enum err bundle_step(const struct turn *turn, const struct catalogue_item *item, struct fault *f)
 {
-    char now[2 * SHA256_SIZE + 1];
+    char now[SHA256_TEXT_SIZE];
     AUTO(bytes) done = {0};
     struct hook hooks[4 * HOOKS_MAX];
     const struct span bundle = install_node_bundle(turn->node, item->name);
     if (bundle.size == 0 || turn->root < 0)
         return OK;
-    digest_text(bundle, now);
+    sha256_text(bundle, now);
     TRY(done_read(turn, item->name, &done, f));
     if (done.size == 0)
         TRY(bundle_first(turn, item, &done, f));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ca/base/encode.h"
 #include "client/bootstrap/step_files.h"
 
 const char *const stage_words[] = {"prepare", "ensign",  "enrol",  "etcd", "load-balancer", "init", "control-planes",
@@ -254,27 +255,20 @@ const struct step_kind step_reset = {STAGE_PREPARE, "reset", "take the host back
 
 /* ---- whether ---- */
 
-static enum err file_differs(const struct step_view *view, const struct step_file *file, bool *ret_differs,
-                             char ret_why[STEP_WHY_SIZE], struct fault *f)
+static bool file_differs(const struct step_view *view, const struct step_file *file, char ret_why[STEP_WHY_SIZE])
 {
     const struct fact_row *row = fact_find(view->facts, LIST_FILES, file->path);
     char digest[SHA256_TEXT_SIZE], mode[8];
-    *ret_differs = true;
-    if (!row || strcmp(row->cells[1], "absent") == 0) {
-        why(ret_why, "there is no %.160s", file->path);
-        return OK;
-    }
-    TRY(step_digest(bytes_span(&file->content), digest, f));
-    snprintf(mode, sizeof mode, "%o", file->mode);
+    if (!row || strcmp(row->cells[1], "absent") == 0)
+        return why(ret_why, "there is no %.160s", file->path);
     if (strcmp(row->cells[1], "file") != 0)
-        why(ret_why, "%.150s is a %s", file->path, row->cells[1]);
-    else if (strcmp(row->cells[FACT_CELLS_MAX], digest) != 0)
-        why(ret_why, "%.150s differs", file->path);
-    else if (strcmp(row->cells[2], mode) != 0 || strcmp(row->cells[3], "root") != 0)
-        why(ret_why, "%.120s has mode %s and owner %.20s", file->path, row->cells[2], row->cells[3]);
-    else
-        *ret_differs = false;
-    return OK;
+        return why(ret_why, "%.150s is a %s", file->path, row->cells[1]);
+    sha256_text(bytes_span(&file->content), digest);
+    if (strcmp(row->cells[FACT_CELLS_MAX], digest) != 0)
+        return why(ret_why, "%.150s differs", file->path);
+    snprintf(mode, sizeof mode, "%o", file->mode);
+    return (strcmp(row->cells[2], mode) != 0 || strcmp(row->cells[3], "root") != 0) &&
+           why(ret_why, "%.120s has mode %s and owner %.20s", file->path, row->cells[2], row->cells[3]);
 }
 
 static enum err files_differ(const struct step_view *view, const struct step_kind *kind, bool *ret_differ,
@@ -284,7 +278,7 @@ static enum err files_differ(const struct step_view *view, const struct step_kin
     *ret_differ = false;
     TRY(step_files_make(view, kind, &files, f));
     for (size_t i = 0; i < files.count && !*ret_differ; i++)
-        TRY(file_differs(view, &files.rows[i], ret_differ, ret_why, f));
+        *ret_differ = file_differs(view, &files.rows[i], ret_why);
     return OK;
 }
 

@@ -1,6 +1,5 @@
 #include "client/bootstrap/step_files.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,15 +97,6 @@ enum err step_files_make(const struct step_view *view, const struct step_kind *k
         if (kind->purposes & 1u << file->purpose && file->applies(step_cluster(view), view->node))
             TRY(rendered_add(view, file, ret_files, f));
     return kind->more_files ? kind->more_files(view, ret_files, f) : OK;
-}
-
-enum err step_digest(struct span content, char ret_text[SHA256_TEXT_SIZE], struct fault *f)
-{
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    if (!SHA256(content.data, content.size, digest))
-        return fault_openssl(f, "SHA-256");
-    hex_text(SPAN_OF(digest), ret_text, SHA256_TEXT_SIZE);
-    return OK;
 }
 
 const char *const *step_modules(const struct cluster *cluster)

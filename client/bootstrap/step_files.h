@@ -3,7 +3,6 @@
 #ifndef ENSIGN_CLIENT_BOOTSTRAP_STEP_FILES_H
 #define ENSIGN_CLIENT_BOOTSTRAP_STEP_FILES_H
 
-#include "ca/base/encode.h"
 #include "client/bootstrap/step.h"
 #include "client/render/roles.h"
 
@@ -16,9 +15,6 @@
 #define CNI_COMMAND_PATH "/var/lib/ensign-apply/cni-command"
 #define LABELS_PATH "/var/lib/ensign-apply/node-labels"
 #define ENSIGN_PACKAGE_PATH "/var/cache/ensign/ensign.deb"
-
-enum { SHA256_TEXT_SIZE = 65 };
-MUST_USE enum err step_digest(struct span content, char ret_text[SHA256_TEXT_SIZE], struct fault *f);
 
 /* Of the kernel, by name; NULL at the end. */
 const char *const *step_modules(const struct cluster *cluster);

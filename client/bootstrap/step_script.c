@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ca/base/encode.h"
 #include "client/bootstrap/scripts.h"
 #include "client/bootstrap/ssh.h"
 #include "client/bootstrap/step_files.h"

@@ -4,6 +4,17 @@
 #include "ca/base/encode.h"
 #include "tests/unit/base/suite.h"
 
+/* FIPS 180-2, B.1, and of nothing */
+static void sha256_vectors(void **state)
+{
+    (void)state;
+    char text[SHA256_TEXT_SIZE];
+    sha256_text(span_text("abc"), text);
+    assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    sha256_text((struct span){0}, text);
+    assert_string_equal(text, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
 static void hex_round_trip(void **state)
 {
     (void)state;
@@ -271,6 +282,7 @@ static void durations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sha256_vectors),
         cmocka_unit_test(hex_round_trip),
         cmocka_unit_test(hex_refuses),
         cmocka_unit_test(base64_vectors),

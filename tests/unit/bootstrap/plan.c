@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "ca/base/encode.h"
 #include "client/bootstrap/step_files.h"
 
 static const char file[] = "apiVersion: ensign/v1\nkind: Cluster\nname: c\nkubernetesVersion: \"1.31\"\n"
@@ -70,7 +71,7 @@ static json_t *files_whole(struct fleet *fleet, size_t node)
         for (size_t i = 0; i < files.count; i++) {
             char hash[SHA256_TEXT_SIZE], mode[8];
             snprintf(mode, sizeof mode, "%o", files.rows[i].mode);
-            assert_int_equal(step_digest(bytes_span(&files.rows[i].content), hash, &f), OK);
+            sha256_text(bytes_span(&files.rows[i].content), hash);
             json_array_append_new(rows, row_of(files.rows[i].path, "file", mode, hash));
         }
     }
