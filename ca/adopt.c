@@ -182,23 +182,19 @@ static enum err authority_current(struct ca *ca, const char *cluster, const char
     return *ret_authority ? OK : fault_set(f, CODE_NOT_FOUND, "cluster \"%.64s\" has no CA \"%.64s\"", cluster, name);
 }
 
+static bool found_visit(void *context, const struct certificate_record *record)
+{
+    (void)record;
+    *(bool *)context = true;
+    return false;
+}
+
 /* Whether a certificate of this profile was ever issued in the cluster. */
 static enum err profile_used(struct ca *ca, const char *cluster, const char *profile, bool *ret_used, struct fault *f)
 {
-    struct certificate_query query = {.cluster = cluster, .profile = profile, .now = ca_now(ca), .limit = 1};
-    AUTO(bytes) cursor = {0};
-    size_t count = 0;
-    do {
-        AUTO(certificate_record) record = {0};
-        AUTO(bytes) next = {0};
-        query.cursor = bytes_span(&cursor);
-        TRY(index_query(ca->index, &query, &record, &count, &next, f));
-        bytes_free(&cursor);
-        cursor = next;
-        next = (struct bytes){0};
-    } while (count == 0 && cursor.size > 0);
-    *ret_used = count > 0;
-    return OK;
+    const struct certificate_query query = {.cluster = cluster, .profile = profile, .now = ca_now(ca)};
+    *ret_used = false;
+    return index_each(ca->index, &query, found_visit, ret_used, f);
 }
 
 static enum err unused_check(struct ca *ca, const char *cluster, const char *name, struct fault *f)

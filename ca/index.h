@@ -45,4 +45,9 @@ MUST_USE enum err index_query(struct index *index, const struct certificate_quer
                               struct certificate_record *ret_records, size_t *ret_count, struct bytes *ret_cursor,
                               struct fault *f);
 
+/* All that the query asks for, from its cursor on and whatever its limit is, until the visitor says false. */
+MUST_USE enum err index_each(struct index *index, const struct certificate_query *query,
+                             bool (*visit)(void *context, const struct certificate_record *record), void *context,
+                             struct fault *f);
+
 #endif

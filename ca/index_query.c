@@ -7,6 +7,7 @@
 enum {
     SCAN_POSITIONS = 256, /* read from an index at a time */
     EXAMINED_MAX = 1024,  /* records for one page, full or not: a filter that few match does not read a million */
+    EACH_PAGE = 16,
 };
 
 /* A place in the order of a query: the serial, behind the expiry where that is the order. */
@@ -239,5 +240,30 @@ enum err index_query(struct index *index, const struct certificate_query *query,
     *ret_count = page.count;
     *ret_cursor = cursor;
     cursor = (struct bytes){0};
+    return OK;
+}
+
+enum err index_each(struct index *index, const struct certificate_query *query,
+                    bool (*visit)(void *context, const struct certificate_record *record), void *context,
+                    struct fault *f)
+{
+    struct certificate_query page = *query;
+    AUTO(bytes) cursor = {0};
+    bool more = true;
+    page.limit = EACH_PAGE;
+    do {
+        struct certificate_record records[EACH_PAGE];
+        AUTO(bytes) next = {0};
+        size_t count = 0;
+        TRY(index_query(index, &page, records, &count, &next, f));
+        for (size_t i = 0; i < count; i++) {
+            more = more && visit(context, &records[i]);
+            certificate_record_cleanup(&records[i]);
+        }
+        bytes_free(&cursor);
+        cursor = next;
+        next = (struct bytes){0};
+        page.cursor = bytes_span(&cursor);
+    } while (more && cursor.size > 0);
     return OK;
 }

@@ -4,7 +4,7 @@
 
 #include "ca/rows.h"
 
-enum { LINEAGE_VERSION = 1, STAND_IN_PAGE = 16 };
+enum { LINEAGE_VERSION = 1 };
 
 /* ---- rows ---- */
 
@@ -68,42 +68,30 @@ enum err lineage_row(struct ca *ca, const struct place *place, struct lineage_re
     return OK;
 }
 
-/* Takes the newest of the page, which is in order of serial, and a valid one before any other. */
-static void stand_in_choose(const struct certificate_record *records, size_t count, int64_t now, bool *valid,
-                            uint8_t serial[SERIAL_SIZE])
+struct stand_in {
+    int64_t now;
+    uint8_t *serial;
+    bool valid;
+};
+
+/* The newest, for they come in order of serial, and a valid one before any other. */
+static bool stand_in_visit(void *context, const struct certificate_record *record)
 {
-    for (size_t i = 0; i < count; i++) {
-        bool is_valid = strcmp(certificate_record_state(&records[i], now), "valid") == 0;
-        if (*valid && !is_valid)
-            continue;
-        *valid = is_valid;
-        memcpy(serial, records[i].serial, SERIAL_SIZE);
+    struct stand_in *stand_in = context;
+    bool valid = strcmp(certificate_record_state(record, stand_in->now), "valid") == 0;
+    if (valid || !stand_in->valid) {
+        stand_in->valid = valid;
+        memcpy(stand_in->serial, record->serial, SERIAL_SIZE);
     }
+    return true;
 }
 
 static enum err stand_in_find(struct ca *ca, const struct place *place, uint8_t serial[SERIAL_SIZE], struct fault *f)
 {
-    AUTO(bytes) cursor = {0};
-    bool valid = false;
-    struct certificate_query query = {.cluster = place->cluster,
-                                      .node = place->node,
-                                      .profile = place->profile,
-                                      .now = ca_now(ca),
-                                      .limit = STAND_IN_PAGE};
-    do {
-        struct certificate_record records[STAND_IN_PAGE];
-        AUTO(bytes) next = {0};
-        size_t count = 0;
-        TRY(index_query(ca->index, &query, records, &count, &next, f));
-        stand_in_choose(records, count, query.now, &valid, serial);
-        for (size_t i = 0; i < count; i++)
-            certificate_record_cleanup(&records[i]);
-        bytes_free(&cursor);
-        cursor = next;
-        next = (struct bytes){0};
-        query.cursor = bytes_span(&cursor);
-    } while (cursor.size > 0);
-    return OK;
+    const struct certificate_query query = {
+        .cluster = place->cluster, .node = place->node, .profile = place->profile, .now = ca_now(ca)};
+    struct stand_in stand_in = {query.now, serial, false};
+    return index_each(ca->index, &query, stand_in_visit, &stand_in, f);
 }
 
 static bool serial_is_zero(const uint8_t serial[SERIAL_SIZE])

@@ -4,7 +4,7 @@
 
 #include "ca/base/encode.h"
 
-enum { HOUR_SECONDS = 3600, PAGE = 16 };
+enum { HOUR_SECONDS = 3600 };
 
 static const char pointer[] = "/replaces";
 
@@ -114,33 +114,28 @@ enum err renewal_judge(struct ca *ca, const struct place *place, const uint8_t r
 
 /* ---- how often ---- */
 
-/* The certificates of this profile that the node got in the last hour, up to the limit, and when the first of them was
- * issued. */
-static enum err recent_count(struct ca *ca, const struct certificate_query *wanted, unsigned *ret_count,
-                             int64_t *ret_first_at, struct fault *f)
+struct recent {
+    unsigned count, limit;
+    int64_t first_at; /* when the first of them was issued */
+};
+
+static bool recent_visit(void *context, const struct certificate_record *record)
 {
-    struct certificate_query query = *wanted;
-    AUTO(bytes) cursor = {0};
+    struct recent *recent = context;
+    if (recent->count == 0)
+        recent->first_at = record->issued_at;
+    return ++recent->count < recent->limit;
+}
+
+/* Counts the certificates of this profile that the node got in the last hour, up to the limit. */
+static enum err recent_count(struct ca *ca, const char *cluster, const char *node, const char *profile, int64_t now,
+                             struct recent *recent, struct fault *f)
+{
     uint8_t behind[SERIAL_SIZE]; /* serials are in order of time */
-    serial_make(query.now - HOUR_SECONDS, 0, behind);
-    query.cursor = SPAN_OF(behind);
-    *ret_count = 0;
-    do {
-        struct certificate_record records[PAGE];
-        AUTO(bytes) next = {0};
-        size_t count = 0;
-        TRY(index_query(ca->index, &query, records, &count, &next, f));
-        if (*ret_count == 0 && count > 0)
-            *ret_first_at = records[0].issued_at;
-        *ret_count += (unsigned)count;
-        for (size_t i = 0; i < count; i++)
-            certificate_record_cleanup(&records[i]);
-        bytes_free(&cursor);
-        cursor = next;
-        next = (struct bytes){0};
-        query.cursor = bytes_span(&cursor);
-    } while (cursor.size > 0 && *ret_count < ca->renewals_per_hour);
-    return OK;
+    serial_make(now - HOUR_SECONDS, 0, behind);
+    const struct certificate_query query = {
+        .cluster = cluster, .node = node, .profile = profile, .now = now, .cursor = SPAN_OF(behind)};
+    return index_each(ca->index, &query, recent_visit, recent, f);
 }
 
 static enum err half_over(struct ca *ca, const uint8_t serial[SERIAL_SIZE], int64_t now, bool *ret_over,
@@ -168,23 +163,20 @@ static enum err wanted_anyway(struct ca *ca, const struct cluster *cluster, cons
 enum err renewal_admit(struct ca *ca, const struct cluster *cluster, const char *node, const char *profile,
                        const uint8_t current[SERIAL_SIZE], int64_t now, struct fault *f)
 {
-    const struct certificate_query query = {
-        .cluster = cluster->name, .node = node, .profile = profile, .now = now, .limit = PAGE};
-    bool free = ca->renewals_per_hour == 0;
-    int64_t first_at = now;
-    unsigned count = 0;
+    struct recent recent = {.limit = ca->renewals_per_hour, .first_at = now};
+    bool free = recent.limit == 0;
     if (!free)
         TRY(half_over(ca, current, now, &free, f));
     if (!free)
-        TRY(recent_count(ca, &query, &count, &first_at, f));
-    if (free || count < ca->renewals_per_hour)
+        TRY(recent_count(ca, cluster->name, node, profile, now, &recent, f));
+    if (free || recent.count < recent.limit)
         return OK;
     TRY(wanted_anyway(ca, cluster, node, profile, &free, f));
     if (free)
         return OK;
-    int64_t wait = first_at + HOUR_SECONDS - now;
+    int64_t wait = recent.first_at + HOUR_SECONDS - now;
     f->retry_after_seconds = wait > 0 ? (int)wait : 1;
     return fault_set(f, CODE_RATE_LIMITED,
                      "node \"%.200s\" got %u certificates of profile \"%s\" in an hour, and this one is not due", node,
-                     count, profile);
+                     recent.count, profile);
 }

@@ -125,9 +125,48 @@ static void a_filter_that_all_match_gives_full_pages(void **state)
     }
 }
 
+struct visits {
+    size_t count, stop; /* after so many */
+    uint8_t last[SERIAL_SIZE];
+};
+
+static bool visit(void *context, const struct certificate_record *record)
+{
+    struct visits *visits = context;
+    assert_true(memcmp(record->serial, visits->last, SERIAL_SIZE) > 0);
+    memcpy(visits->last, record->serial, SERIAL_SIZE);
+    return ++visits->count < visits->stop;
+}
+
+/* Once and in order, through short pages too, and none behind the last that was wanted. */
+static void each_is_visited(void **state)
+{
+    static const struct {
+        struct certificate_query query;
+        size_t stop, visited;
+    } cases[] = {
+        {{.cluster = "lab"}, RECORDS + 1, RECORDS},
+        {{.cluster = "lab", .state = "revoked"}, RECORDS, 1},
+        {{.cluster = "lab"}, 1, 1},
+        {{.cluster = "lab"}, 16, 16}, /* a page */
+        {{.cluster = "lab"}, 17, 17},
+        {{.cluster = "none"}, 1, 0},
+    };
+    const struct fixture *fixture = *state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fault f = {0};
+        struct certificate_query query = cases[i].query;
+        struct visits visits = {.stop = cases[i].stop};
+        query.now = 1600;
+        assert_int_equal(index_each(fixture->index, &query, visit, &visits, &f), OK);
+        assert_int_equal(visits.count, cases[i].visited);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_is_visited),
         cmocka_unit_test(a_filter_that_few_match_gives_short_pages),
         cmocka_unit_test(a_filter_that_all_match_gives_full_pages),
     };
