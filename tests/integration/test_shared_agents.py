@@ -9,8 +9,8 @@ import time
 import unittest
 
 from lib.agents import NodeRoot, serial
-from lib.service import ENSIGN, Service, wait_for
-from lib.sharing import NODES, Cluster, verify
+from lib.service import ENSIGN, wait_for
+from lib.sharing import NODES, Case, Cluster
 
 NAME = 'apiserver-etcd-client'
 PAIR = f'etc/kubernetes/pki/{NAME}'
@@ -18,13 +18,10 @@ PENDING = 7
 LIFETIME_SECONDS = 60 * 86400  # of agent.yaml; the profile's is a year
 
 
-class SharedAgents(unittest.TestCase):
+class SharedAgents(Case):
     @classmethod
     def setUpClass(cls):
-        cls.service = Service().init()
-        cls.addClassCleanup(cls.service.__exit__)
-        cls.service.start()
-        cls.addClassCleanup(verify, cls.service)
+        super().setUpClass()
         Cluster(cls.service, 'shared', shared=True)
         cls.folder = pathlib.Path(tempfile.mkdtemp(dir=cls.service.folder))
         cls.nodes, cls.agents = {}, {}

@@ -8,8 +8,8 @@ import unittest
 
 from lib import der
 from lib.keys import Key
-from lib.service import Client, Service, run
-from lib.sharing import NODES, PENDING, Cluster, encoded, settle, spki_of, verify
+from lib.service import Client, run
+from lib.sharing import NODES, PENDING, Case, Cluster, encoded, settle, spki_of
 from lib.world import issue
 
 NAME = 'apiserver-etcd-client'
@@ -22,14 +22,7 @@ SENDS = range(10, 16)
 RENEWAL_SENDS = range(9, 15)
 
 
-class SharedClient(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.service = Service().init()
-        cls.addClassCleanup(cls.service.__exit__)
-        cls.service.start()
-        cls.addClassCleanup(verify, cls.service)
-
+class SharedClient(Case):
     def cluster(self, name, **more):
         cluster = Cluster(self.service, name, shared=True, **more)
         for node in NODES:

@@ -11,19 +11,12 @@ import unittest
 from lib import der
 from lib.keys import Key
 from lib.service import ENSIGN, Client, Service, run
-from lib.sharing import CLAIM_SECONDS, NODES, PENDING, Cluster, decoded, encoded, settle, spki_of, verify
+from lib.sharing import CLAIM_SECONDS, NODES, PENDING, Case, Cluster, decoded, encoded, settle, spki_of
 
 SENDS = (7, 8, 9, 10, 11, 12)  # of a sync that claims: behind its sealing key, …, behind its last request
 
 
-class SharedKeys(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.service = Service().init()
-        cls.addClassCleanup(cls.service.__exit__)
-        cls.service.start()
-        cls.addClassCleanup(verify, cls.service)
-
+class SharedKeys(Case):
     def same_key(self, cluster, nodes=NODES):
         keys = {cluster.key_file(node).read_bytes() for node in nodes}
         self.assertEqual(len(keys), 1)

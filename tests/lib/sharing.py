@@ -6,10 +6,11 @@ import os
 import signal
 import struct
 import subprocess
+import unittest
 
 from lib import audit
 from lib.keys import Key, openssl
-from lib.service import ENSIGN, ENSIGND, Client, run
+from lib.service import ENSIGN, ENSIGND, Client, Service, run
 
 NODES = ('cpone', 'cptwo', 'cpthree')
 CLAIM_SECONDS = 10  # SHARED_CLAIM_SECONDS of ca/shared_key.h
@@ -149,3 +150,14 @@ def verify(service):
     log = (service.folder / 'ensignd.log').read_text()
     for mark in ('Sanitizer', 'runtime error:', f'killed by signal {signal.SIGSYS:d}'):
         assert mark not in log, log[log.index(mark):][:2000]
+
+
+class Case(unittest.TestCase):
+    """With a service for all tests of the class, which is verified behind them."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.service = Service().init()
+        cls.addClassCleanup(cls.service.__exit__)
+        cls.service.start()
+        cls.addClassCleanup(verify, cls.service)
