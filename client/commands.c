@@ -346,6 +346,7 @@ const struct command commands[] = {
      "left, and never replaces another user's file.\n\n"
      "  ensign user create jane --cluster vagrant --group manager --kubeconfig jane.kubeconfig\n"
      "  kubectl create clusterrolebinding managers --clusterrole=view --group=manager\n"
+     "  kubectl create rolebinding jane-edits --clusterrole=edit --user=jane --namespace=shop\n"
      "  kubectl --kubeconfig jane.kubeconfig get pods\n",
      user_create},
     {"shared-key sync", "", 0, 0, HERE_OPTIONS, 0, "take, make or hand on the keys that control planes share",

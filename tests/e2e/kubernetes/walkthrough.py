@@ -25,7 +25,7 @@ def main():
         code, output = shell.run(cluster)
         assert code == 0 and 'readyz check passed' in output and 'kube-controller-manager' in output, output
         code, output = shell.run(user)
-        assert code == 0 and output.endswith('yes\nno\n'), output
+        assert code == 0 and output.endswith('yes\nyes\nno\n'), output
         code, output = shell.run('$KUBERNETES/kubectl --kubeconfig jane.conf get secrets -A')
         assert code != 0 and 'forbidden' in output, output
         code, output = shell.run('grep -c . masterone/etc/kubernetes/pki/ca.key etcdone/etc/etcd/pki/ca.key')
