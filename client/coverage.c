@@ -153,6 +153,8 @@ static void rows_fill(const struct coverage_question *question, struct candidate
 {
     for (size_t i = 0; i < question->places_count; i++) {
         const struct candidate best = best_for(&question->places[i], candidates);
+        if (question->places[i].transient && (!best.certificate || best.rank == RANK_EXPIRED))
+            continue;
         coverage->rows[coverage->count++] =
             (struct coverage_row){state_of(question, &best), &question->places[i], best.certificate};
     }

@@ -36,6 +36,7 @@ struct coverage_place {
     const char *profile, *authority;
     const char *kind, *path; /* as the catalogue has them; NULL where it has none */
     bool shared;             /* a certificate for any holder will do */
+    bool transient;          /* nobody misses it: there is no row for it while it has no certificate that is valid */
     const json_t *content;   /* what it should hold (client/difference.h); NULL: whatever it does */
 };
 
@@ -69,7 +70,9 @@ struct coverage_row {
 
 /* Borrows from the question. */
 struct coverage {
-    struct coverage_row *rows; /* one for each place, in their order; then the extras, in order of profile and holder */
+    /* One for each place, in their order, but for those that nobody misses; then the extras, in order of profile and
+     * holder. */
+    struct coverage_row *rows;
     size_t count;
 };
 void coverage_cleanup(struct coverage *coverage);

@@ -50,15 +50,17 @@ static const json_t *items_of(const json_t *list)
 /* Bundles and key pairs are no places of certificates. */
 static enum err place_read(json_t *item, struct coverage_place *place, bool *ret_taken, struct fault *f)
 {
-    int shared = 0;
+    int shared = 0, transient = 0;
     struct coverage_place read = {0};
-    if (json_unpack(item, "{s:s, s:s, s:s, s?s, s:b, s:[{s:s}]}", "node", &read.holder, "kind", &read.kind, "name",
-                    &read.profile, "authority", &read.authority, "shared", &shared, "files", "path", &read.path) != 0)
+    if (json_unpack(item, "{s:s, s:s, s:s, s?s, s:b, s?b, s:[{s:s}]}", "node", &read.holder, "kind", &read.kind, "name",
+                    &read.profile, "authority", &read.authority, "shared", &shared, "transient", &transient, "files",
+                    "path", &read.path) != 0)
         return answer_wrong("the catalogue", f);
     *ret_taken = strcmp(read.kind, "certificate") == 0 || strcmp(read.kind, "kubeconfig") == 0;
     if (*ret_taken && !read.authority)
         return answer_wrong("the catalogue", f);
     read.shared = shared;
+    read.transient = transient;
     read.content = json_object_get(item, "certificate");
     *place = read;
     return OK;
@@ -329,7 +331,7 @@ static enum err persons_add(struct material *material, int64_t now, struct fault
         if (json_object_set_new(seen, bytes_text(&name), json_true()) != 0)
             return fault_no_memory(f);
         places[question->places_count++] = (struct coverage_place){
-            certificate->holder, certificate->profile, certificate->authority, NULL, NULL, false, NULL};
+            .holder = certificate->holder, .profile = certificate->profile, .authority = certificate->authority};
     }
     return OK;
 }

@@ -388,6 +388,8 @@ static json_t *item_json(const struct catalogue_item *item)
     json_t *json = json_pack("{ss ss ss ss* ss* so sb}", "node", item->node->name, "kind",
                              catalogue_kind_words[item->kind], "name", item->name, "authority", item->authority,
                              "server", item->server[0] ? item->server : NULL, "files", files, "shared", item->shared);
+    if (item->transient)
+        json_member_add(&json, "transient", json_true());
     if (item->algorithm != KEY_NONE)
         json_member_add(&json, "key_algorithm", json_string(key_algorithm_name(item->algorithm)));
     if (item->profile)

@@ -5,6 +5,7 @@ Certificates live an hour here, and an agent whose clock is 45 minutes ahead fin
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -251,6 +252,37 @@ class Trouble(Agents):
         self.assertIn('https://lb.example.com:7443', conf.read_text())
         self.assertTrue(ran.exists())
         self.assertEqual(self.issued('workerone'), before, 'the certificate is the same')
+
+    def organizations(self, root, profile):
+        subject = run('openssl', 'x509', '-noout', '-subject', '-nameopt', 'sep_multiline', '-in',
+                      root / SETS / profile / 'tls.crt').stdout
+        return re.findall(r'\bO=(.*)', subject)
+
+    def test_certificates_follow_the_version(self):
+        """Those that are others in the new version are replaced without being asked for, and no others; what only
+        `kubeadm init` of the new version has does not come, and nobody misses it."""
+        def at(version):
+            self.update(('kubernetesVersion: "1.35"', f'kubernetesVersion: "{version}"'))
+        self.addCleanup(self.update)
+        at('1.28')
+        root = self.enroll('masterone')
+        self.settings(root, health={'apiserver': 'none'},
+                      hooks=dict.fromkeys(('kubelet', 'scheduler', 'controller-manager'), 'none'))
+        self.agent(root, ahead=None)
+        masters, admins, client = ['system:masters'], ['kubeadm:cluster-admins'], 'apiserver-kubelet-client'
+        self.assertEqual((masters, masters), (self.organizations(root, 'admin'), self.organizations(root, client)))
+        for version, replaced, expected in (('1.29', {'admin', client}, (admins, admins)), ('1.30', set(), (admins, admins)),
+                                            ('1.37', {client}, (admins, []))):
+            before, conf = self.issued('masterone'), (root / 'etc/kubernetes/admin.conf').read_text()
+            at(version)
+            self.agent(root, ahead=None)
+            self.assertEqual(replaced, {profile for profile, _ in set(self.issued('masterone')) - set(before)}, version)
+            self.assertEqual(expected, (self.organizations(root, 'admin'), self.organizations(root, client)), version)
+            self.assertEqual('admin' in replaced, conf != (root / 'etc/kubernetes/admin.conf').read_text())
+            self.check_pair(root, client, f'etc/kubernetes/pki/{client}')
+        self.assertFalse((root / 'etc/kubernetes/super-admin.conf').exists())
+        rows = run(ENSIGN, 'cluster', 'certificates', CLUSTER, '--node', 'masterone', '--context', self.service.context_file).stdout
+        self.assertEqual({'ok'}, {row.split()[2] for row in rows.splitlines()[1:] if row.split()[0] == 'masterone'}, rows)
 
     def test_waits_for_its_turn_to_restart(self):
         root, other, ran = self.enroll('masterone', '--lifetime', '1h'), self.enroll('mastertwo'), self.folder / 'ran'

@@ -17,13 +17,17 @@ struct row {
     const char *expected;                           /* "holder/profile state serial" of each row, with "; " between */
 };
 
+#define TRANSIENT(holder, profile)                                                                                     \
+    {                                                                                                                  \
+        holder, profile, "kubernetes", "kubeconfig", "/a", false, true, NULL                                           \
+    }
 #define PLACE(holder, profile)                                                                                         \
     {                                                                                                                  \
-        holder, profile, "kubernetes", "certificate", "/a", false, NULL                                                \
+        holder, profile, "kubernetes", "certificate", "/a", false, false, NULL                                         \
     }
 #define SHARED(holder, profile)                                                                                        \
     {                                                                                                                  \
-        holder, profile, "kubernetes", "certificate", "/a", true, NULL                                                 \
+        holder, profile, "kubernetes", "certificate", "/a", true, false, NULL                                          \
     }
 /* lasts: seconds from now */
 #define ISSUED(holder, profile, serial, signed_by, sequence, lasts)                                                    \
@@ -44,6 +48,10 @@ struct row {
 static const struct row rows[] = {
     {"nothing is expected, nothing issued", {{0}}, {{0}}, ""},
     {"nothing was issued", {PLACE("a", "x"), PLACE("b", "x")}, {{0}}, "a/x missing -; b/x missing -"},
+    {"what may go: missing, expired, valid",
+     {TRANSIENT("a", "x"), TRANSIENT("b", "x"), TRANSIENT("c", "x")},
+     {ISSUED("b", "x", "1", "new", 1, -1), ISSUED("c", "x", "2", "new", 2, 90 * DAY)},
+     "c/x ok 2"},
     {"one that lasts", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "new", 1, 90 * DAY)}, "a/x ok 1"},
     {"of the service's CA", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "service", 1, 90 * DAY)}, "a/x ok 1"},
     {"as long as the threshold", {PLACE("a", "x")}, {ISSUED("a", "x", "1", "new", 1, THRESHOLD)}, "a/x ok 1"},
