@@ -75,8 +75,15 @@ static const char *crl_path(const struct step_view *view)
     return step_cluster(view)->etcd_topology == ETCD_EXTERNAL ? EXTERNAL_CRL_PATH : STACKED_CRL_PATH;
 }
 
-static enum err rendered_add(const struct step_view *view, const struct render_file *file, struct step_files *files,
-                             struct fault *f)
+/* While kubeadm init has not come to its end there may be no RBAC; the steps behind it are done after that. */
+static bool before_init(const struct step_view *view, const struct step_kind *kind)
+{
+    return is_first_control_plane(step_cluster(view), view->node) && kind->stage <= STAGE_INIT &&
+           (!step_initialised(view) || fact_find(view->facts, LIST_BEGUN, "init"));
+}
+
+static enum err rendered_add(const struct step_view *view, const struct step_kind *kind, const struct render_file *file,
+                             struct step_files *files, struct fault *f)
 {
     const struct fact_row *crl = fact_find(view->facts, LIST_FILES, crl_path(view));
     const struct render render = {.catalogue = view->catalogue,
@@ -84,7 +91,7 @@ static enum err rendered_add(const struct step_view *view, const struct render_f
                                   .kubernetes_version = view->kubernetes_version,
                                   .vrrp_password = view->vrrp_password,
                                   .etcd_has_crl = crl && strcmp(crl->cells[1], "file") == 0,
-                                  .before_init = is_first_control_plane(step_cluster(view), view->node)};
+                                  .before_init = before_init(view, kind)};
     CLEANUP(secret_cleanup) struct bytes text = {0};
     TRY(file->render(&render, &text, f));
     return file_add(files, file->path, file->mode, &text, f);
@@ -95,7 +102,7 @@ enum err step_files_make(const struct step_view *view, const struct step_kind *k
 {
     for (const struct render_file *file = render_files; file->path; file++)
         if (kind->purposes & 1u << file->purpose && file->applies(step_cluster(view), view->node))
-            TRY(rendered_add(view, file, ret_files, f));
+            TRY(rendered_add(view, kind, file, ret_files, f));
     return kind->more_files ? kind->more_files(view, ret_files, f) : OK;
 }
 

@@ -217,6 +217,9 @@ step_nginx() {
     serve keepalived /etc/keepalived/keepalived.conf
 }
 
+# The kubelet starts it, once there is one.
+step_kube_vip() { :; }
+
 gate_balancer() {
     await 20 listens "$endpoint_port" && return 0
     last_words haproxy
@@ -358,7 +361,7 @@ gate_nodes() {
 
 # NODE [OPTION]: its pods go elsewhere, but for those of DaemonSets
 drain() {
-    kubectl --kubeconfig $admin drain "$@" --ignore-daemonsets --delete-emptydir-data --timeout 300s 2>&1 ||
+    kubectl --kubeconfig $admin drain "$@" --ignore-daemonsets --delete-emptydir-data --timeout "${drain_seconds:-300}s" 2>&1 ||
         fail "$1 is not drained: see the lines above for the pods that stand in the way"
 }
 

@@ -14,7 +14,7 @@ const struct render_file render_files[] = {
     {RENDER_LOAD_BALANCER, "/etc/haproxy/haproxy.cfg", 0644, has_haproxy, render_haproxy},
     {RENDER_LOAD_BALANCER, "/etc/nginx/nginx.conf", 0644, has_nginx, render_nginx},
     {RENDER_LOAD_BALANCER, "/etc/keepalived/keepalived.conf", 0600, has_nginx, render_keepalived},
-    {RENDER_LOAD_BALANCER, "/etc/kubernetes/manifests/kube-vip.yaml", 0600, has_kube_vip, render_kube_vip},
+    {RENDER_STATIC_POD, "/etc/kubernetes/manifests/kube-vip.yaml", 0600, has_kube_vip, render_kube_vip},
     {RENDER_KUBEADM, RENDER_KUBEADM_PATH, 0600, is_first_control_plane, render_kubeadm_init},
     {RENDER_KUBEADM, RENDER_KUBEADM_PATH, 0600, joins, render_kubeadm_join},
     {RENDER_CNI, "/etc/cni/net.d/10-ensign-bridge.conflist", 0644, has_bridge, render_cni_bridge},

@@ -9,7 +9,8 @@
 enum render_purpose {
     RENDER_HOST,          /* kernel, container runtime, kubelet */
     RENDER_ETCD,          /* a member of an external etcd */
-    RENDER_LOAD_BALANCER, /* HAProxy; nginx and keepalived; kube-vip, which the first control plane's kubelet starts */
+    RENDER_LOAD_BALANCER, /* HAProxy; nginx and keepalived */
+    RENDER_STATIC_POD,    /* kube-vip, which the kubelet of a control plane starts */
     RENDER_KUBEADM,
     RENDER_CNI,
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/render/roles.h"
 #include "client/yaml_text.h"
 #include "policies/json.h"
 
@@ -308,9 +309,11 @@ static enum err join_configuration(const struct render *render, json_t **ret_jso
     json_t *json = document_json_of(cluster, "JoinConfiguration");
     json_t *registration = registration_json(render);
     /* They lie there before the join, which expects to make them. */
-    json_member_add(
-        &registration, "ignorePreflightErrors",
-        json_pack("[ss]", "FileAvailable--etc-kubernetes-kubelet.conf", "FileAvailable--etc-kubernetes-pki-ca.crt"));
+    json_t *ignored =
+        json_pack("[ss]", "FileAvailable--etc-kubernetes-kubelet.conf", "FileAvailable--etc-kubernetes-pki-ca.crt");
+    if (has_kube_vip(cluster, render->node))
+        json_list_add(&ignored, json_string("DirAvailable--etc-kubernetes-manifests"));
+    json_member_add(&registration, "ignorePreflightErrors", ignored);
     json_member_add(&json, "discovery", discovery_json(render));
     if (render->node->roles & ROLE_CONTROL_PLANE)
         json_member_add(&json, "controlPlane", json_pack("{so}", "localAPIEndpoint", local_endpoint_json(render)));

@@ -22,6 +22,19 @@ static const char file[] = "apiVersion: ensign/v1\nkind: Cluster\nname: c\nkuber
                            "  - {name: worker, addresses: [192.0.2.4], roles: [worker], labels: {tier: gold}}\n"
                            "  - {name: lb, addresses: [192.0.2.6], roles: [load-balancer]}\n";
 
+/* The same nodes in the same places; the last one is another worker. */
+static const char kube_vip_file[] =
+    "apiVersion: ensign/v1\nkind: Cluster\nname: c\nkubernetesVersion: \"1.31\"\n"
+    "controlPlaneEndpoint: 192.0.2.6:6443\netcd: {topology: external}\n"
+    "bootstrap: {loadBalancer: {kind: kube-vip, interface: eth0, image: \"kube-vip:v0.8.9\"}, cni: {bridge: true}}\n"
+    "nodes:\n"
+    "  - {name: etcd, addresses: [192.0.2.1], roles: [etcd]}\n"
+    "  - {name: one, addresses: [192.0.2.2], roles: [control-plane]}\n"
+    "  - {name: two, addresses: [192.0.2.3], roles: [control-plane]}\n"
+    "  - {name: worker, addresses: [192.0.2.4], roles: [worker]}\n"
+    "  - {name: other, addresses: [192.0.2.5], roles: [worker]}\n";
+#define KUBE_VIP_MANIFEST "/etc/kubernetes/manifests/kube-vip.yaml"
+
 enum { ETCD, ONE, TWO, WORKER, LB, NODES };
 
 struct fleet {
@@ -108,11 +121,11 @@ static json_t *whole(struct fleet *fleet, size_t node)
     return json;
 }
 
-static int setup(void **state)
+static int setup_of(void **state, const char *text)
 {
     struct fleet *fleet = test_calloc(1, sizeof *fleet);
     struct fault f = {0};
-    assert_int_equal(document_parse(span_text(file), "test", &fleet->document, &f), OK);
+    assert_int_equal(document_parse(span_text(text), "test", &fleet->document, &f), OK);
     assert_int_equal(cluster_read(fleet->document, &fleet->cluster, &f), OK);
     assert_int_equal(profiles_shipped(&fleet->profiles, &f), OK);
     assert_int_equal(catalogue_make(&fleet->cluster, &fleet->profiles, &fleet->catalogue, &f), OK);
@@ -126,6 +139,11 @@ static int setup(void **state)
     }
     *state = fleet;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_of(state, file);
 }
 
 static int teardown(void **state)
@@ -281,6 +299,69 @@ static void test_super_admin_is_tidied_away(void **state)
     assert_string_equal(bytes_text(&text), "agents one: " SUPER_ADMIN_CONF " is there, which gets past RBAC");
 }
 
+/* Which kubeconfig the manifest has that this step puts there. */
+static const char *kube_vip_reads(struct fleet *fleet, size_t node, const char *step)
+{
+    struct fault f = {0};
+    for (const struct step_kind *kind = step_kinds; kind->name; kind++) {
+        AUTO(step_files) files = {0};
+        if (kind->gate || strcmp(kind->name, step) != 0)
+            continue;
+        assert_int_equal(step_files_make(&fleet->views[node], kind, &files, &f), OK);
+        for (size_t i = 0; i < files.count; i++)
+            if (strcmp(files.rows[i].path, KUBE_VIP_MANIFEST) == 0)
+                return strstr(bytes_text(&files.rows[i].content), SUPER_ADMIN_CONF) ? "super-admin" : "admin";
+    }
+    return "";
+}
+
+static void test_kube_vip(void **state)
+{
+    struct fleet *fleet = *state;
+    const struct step_kind *step = step_kinds;
+    struct fault f = {0};
+    AUTO(bytes) text = {0};
+    AUTO(step_files) early = {0};
+    plan_text(fleet, "load-balancer", &text);
+    assert_string_equal(bytes_text(&text), "load-balancer one: there is no " KUBE_VIP_MANIFEST
+                                           "; load-balancer two: there is no " KUBE_VIP_MANIFEST);
+    /* Before init admin.conf has no rights; the others join a cluster where it has; nor has it any while init is not
+     * done. */
+    assert_string_equal(kube_vip_reads(fleet, ONE, "kube_vip"), "super-admin");
+    assert_string_equal(kube_vip_reads(fleet, TWO, "kube_vip"), "admin");
+    assert_string_equal(kube_vip_reads(fleet, ONE, "tidy"), "admin");
+    while (strcmp(step->name, "kube_vip") != 0)
+        step++;
+    assert_int_equal(step_files_make(&fleet->views[ONE], step, &early, &f), OK);
+    all_whole(fleet);
+    json_t *facts = whole(fleet, ONE);
+    json_object_set_new(facts, "begun", json_pack("[[s]]", "init"));
+    facts_give(fleet, ONE, facts);
+    assert_string_equal(kube_vip_reads(fleet, ONE, "kube_vip"), "super-admin");
+    /* It was not tidied up: the manifest goes first, then what it named. */
+    char hash[SHA256_TEXT_SIZE];
+    sha256_text(bytes_span(&early.rows[0].content), hash);
+    all_whole(fleet);
+    facts_give(fleet, ONE, whole(fleet, ONE));
+    facts = whole(fleet, ONE);
+    change(facts, "files", KUBE_VIP_MANIFEST, 6, hash);
+    json_array_append_new(json_object_get(facts, "files"), row_of(SUPER_ADMIN_CONF, "file", "600", ""));
+    facts_give(fleet, ONE, facts);
+    bytes_clear(&text);
+    plan_text(fleet, NULL, &text);
+    assert_string_equal(bytes_text(&text), "load-balancer one: " KUBE_VIP_MANIFEST
+                                           " differs; agents one: " SUPER_ADMIN_CONF " is there, which gets past RBAC");
+    all_whole(fleet);
+    bytes_clear(&text);
+    plan_text(fleet, NULL, &text);
+    assert_string_equal(bytes_text(&text), "");
+}
+
+static int setup_kube_vip(void **state)
+{
+    return setup_of(state, kube_vip_file);
+}
+
 static void test_only(void **state)
 {
     struct fleet *fleet = *state;
@@ -308,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deviations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_super_admin_is_tidied_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kube_vip, setup_kube_vip, teardown),
         cmocka_unit_test_setup_teardown(test_only, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
