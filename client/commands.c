@@ -87,6 +87,30 @@ const struct command commands[] = {
      "  ensign cluster apply -f cluster.yaml --only workerone\n"
      "  ensign cluster apply -f cluster.yaml --kubeconfig ~/.kube/config --user jane --group manager\n",
      cluster_apply},
+    {"cluster upgrade", "", 0, 0,
+     HOSTS_OPTIONS | OPTION_BIT(TO) | OPTION_BIT(FORCE) | OPTION_BIT(DRAIN_FORCE) | OPTION_BIT(DRAIN_TIMEOUT) |
+         OPTION_BIT(DRY_RUN),
+     OPTION_BIT(FILE) | OPTION_BIT(TO), "bring another version of Kubernetes to a cluster, node by node",
+     "The first control plane, the other control planes, the workers, one after the other: kubeadm's\n"
+     "package, kubeadm upgrade (without certificates, which it has no keys for), drain, the packages of\n"
+     "kubelet and kubectl, uncordon. Before it begins all hosts have to be healthy, and the version one\n"
+     "minor up at most; a node is left only when it is Ready with the new version. What fails stops it,\n"
+     "and run again it goes on, also after it was killed. Nodes that have the version are left alone,\n"
+     "unless --force is given. A node that you have cordoned stays so.\n\n"
+     "Packages come from where bootstrap.packages says, which for another minor version mostly is\n"
+     "another repository: the cluster file may differ from the service's in that and in\n"
+     "kubernetesVersion. Where the operator brings them (source: present), kubeadm, kubelet and kubectl\n"
+     "of the version have to be on all nodes before.\n\n"
+     "Certificates come last: those of the old version are good for the new one, and not the other way\n"
+     "round. So the service keeps the old kubernetesVersion until this says that it may have the new one\n"
+     "(`ensign cluster update`); agents then replace what differs.\n\n"
+     "Draining deletes what pods have in emptyDir volumes. It does not delete pods that nothing makes\n"
+     "again, and waits for PodDisruptionBudgets: what stands in the way is told, and the node takes pods\n"
+     "again.\n\n"
+     "  ensign cluster upgrade --to 1.32.4 -f cluster.yaml --dry-run\n"
+     "  ensign cluster upgrade --to 1.32.4 -f cluster.yaml\n"
+     "  ensign cluster upgrade --to 1.32.4 -f cluster.yaml --drain-force --drain-timeout 15m\n",
+     cluster_upgrade},
     {"cluster status", "", 0, 0, HOSTS_OPTIONS | OPTION_BIT(ONLY), OPTION_BIT(FILE),
      "show how the hosts of a cluster are",
      "Asks each host once for what the stages of `ensign cluster apply` wait for: HEALTH is ok, or what\n"

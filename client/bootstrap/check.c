@@ -27,6 +27,18 @@ struct check {
     struct findings *findings;
 };
 
+void findings_drop(struct findings *findings, const char *check)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < findings->count; i++) {
+        if (strcmp(findings->rows[i].check, check) == 0)
+            findings->errors -= findings->rows[i].level == FINDING_ERROR;
+        else
+            findings->rows[kept++] = findings->rows[i];
+    }
+    findings->count = kept;
+}
+
 void findings_cleanup(struct findings *findings)
 {
     free(findings->rows);
@@ -197,7 +209,7 @@ static void check_versions(const struct check *check)
         char expected[32];
         snprintf(expected, sizeof expected, "%s 1.%u", programs[i], check->cluster->kubernetes_minor);
         if (row && kubernetes_minor_of(row->cells[1]) != check->cluster->kubernetes_minor)
-            add(check, FINDING_ERROR, "version", expected,
+            add(check, FINDING_ERROR, CHECK_VERSION, expected,
                 "correct kubernetesVersion, or remove what is there so that it is installed", "%s", row->cells[1]);
     }
 }

@@ -47,6 +47,10 @@ MUST_USE enum err check_cluster(const struct cluster *cluster, bool force, struc
 /* Adds what is found of each host by itself, then of all together. In the order of the reports. ERR_NOMEM. */
 MUST_USE enum err check_hosts(const struct cluster *cluster, const struct host_report *reports, size_t count,
                               const struct check_authorities *authorities, struct findings *findings, struct fault *f);
+/* Forgets those of one check. */
+void findings_drop(struct findings *findings, const char *check);
 void findings_cleanup(struct findings *findings);
+
+#define CHECK_VERSION "version" /* of kubeadm and the kubelet, against the cluster file */
 
 #endif

@@ -81,9 +81,20 @@ asked() {
 # PROGRAM ARGUMENT…: its name and the first line that it prints
 version() { ! asked "$1" || printf '%s\t%s\n' "$1" "$(first_line "$@" | tr '\t' ' ')"; }
 
+# The one that runs, where that is not the one on the disk any more: it is asked for itself, as it takes a while.
+running_kubelet() {
+    asked kubelet || return 0
+    running=/proc/$(systemctl show -p MainPID --value kubelet 2>/dev/null)/exe
+    [ ! -e "$running" ] || [ "$running" -ef "$(command -v kubelet)" ] ||
+        printf 'running-kubelet\t%s\n' "$(first_line "$running" --version)"
+}
+
 about_programs() {
     {
         version kubelet --version
+        running_kubelet
+        sed -n 's/^ *image: .*kube-apiserver:\(v[0-9.]*\)$/kube-apiserver\t\1/p' \
+            /etc/kubernetes/manifests/kube-apiserver.yaml 2>/dev/null | head -n 1
         version kubeadm version -o short
         ! asked kubectl || printf 'kubectl\tthere\n' # it takes longest of all to say its version, which is kubeadm's
         version containerd --version

@@ -27,7 +27,7 @@ bool plan_chosen(const struct plan_choice *choice, const struct step_kind *kind,
            (!choice->node || strcmp(choice->node, node->name) == 0);
 }
 
-static enum err row_add(struct plan *plan, const struct plan_row *row, struct fault *f)
+enum err plan_add(struct plan *plan, const struct plan_row *row, struct fault *f)
 {
     if (plan->count == plan->capacity) {
         size_t capacity = plan->capacity ? 2 * plan->capacity : 64;
@@ -53,7 +53,7 @@ enum err plan_make(const struct step_view *views, size_t count, const struct pla
                 continue;
             TRY(step_needed(&views[i], kind, &needed, row.why, f));
             if (needed)
-                TRY(row_add(&plan, &row, f));
+                TRY(plan_add(&plan, &row, f));
         }
     *ret_plan = plan;
     plan = (struct plan){0};

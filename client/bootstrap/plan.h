@@ -28,6 +28,7 @@ bool plan_chosen(const struct plan_choice *choice, const struct step_kind *kind,
 /* Nothing for hosts that did not answer. */
 MUST_USE enum err plan_make(const struct step_view *views, size_t count, const struct plan_choice *choice,
                             struct plan *ret_plan, struct fault *f);
+MUST_USE enum err plan_add(struct plan *plan, const struct plan_row *row, struct fault *f);
 void plan_cleanup(struct plan *plan);
 
 /* The row of this step on this host, or NULL. */

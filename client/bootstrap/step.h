@@ -31,6 +31,8 @@ struct materials {
 MUST_USE enum err materials_read(const struct cluster *cluster, struct materials *ret_materials, struct fault *f);
 void materials_cleanup(struct materials *materials);
 
+struct upgrade; /* upgrade.h */
+
 /* One host, as its steps see it. All borrowed. */
 struct step_view {
     const struct catalogue *catalogue; /* of all nodes, and so the cluster */
@@ -42,6 +44,10 @@ struct step_view {
     const char *vrrp_password;      /* of the load balancers; NULL: there is none */
     bool etcd_runs;                 /* an external one, on other hosts */
     bool hurry;                     /* gates look once instead of waiting */
+    /* Of a step that is a part of an upgrade: which one, and of which node, be it another than the step's. Else NULL.
+     */
+    const struct upgrade *upgrade;
+    const struct node_entry *upgraded;
 };
 
 static inline const struct cluster *step_cluster(const struct step_view *view)

@@ -7,6 +7,7 @@
 #include "client/bootstrap/scripts.h"
 #include "client/bootstrap/ssh.h"
 #include "client/bootstrap/step_files.h"
+#include "client/bootstrap/upgrade.h"
 #include "client/files.h"
 
 #define END_MARK "ENSIGN-END"
@@ -255,6 +256,10 @@ enum err step_script(const struct step_view *view, const struct step_kind *kind,
     bytes_append_text(&out, shipped_steps_script);
     bytes_append_text(&out, shipped_members_script);
     TRY(variables_write(view, &out, f));
+    if (view->upgrade) {
+        TRY(upgrade_variables(view->upgrade, view, view->upgraded, &out, f));
+        bytes_append_text(&out, shipped_upgrade_script);
+    }
     if (!kind->gate) {
         bytes_appendf(&out, "begin %s\n", kind->name);
         TRY(files_write(view, kind, &out, f));

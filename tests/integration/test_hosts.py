@@ -31,7 +31,7 @@ class Fleet(unittest.TestCase):
         self.before = runs_left()
         self.hosts = lib.Hosts()
         self.addCleanup(self.hosts.close)
-        self.bootstrap = {}
+        self.bootstrap, self.version = {}, '1.31'
 
     def add(self, name, **more):
         return self.hosts.add(name, NAMES[name], names=NAMES, **more)
@@ -44,7 +44,7 @@ class Fleet(unittest.TestCase):
         nodes = [{'name': name, 'addresses': [address], 'roles': [ROLES[name]]} for name, address in NAMES.items()]
         path = self.hosts.folder / 'cluster.yaml'
         path.write_text(json.dumps({
-            'apiVersion': 'ensign/v1', 'kind': 'Cluster', 'name': 'fleet', 'kubernetesVersion': '1.31',
+            'apiVersion': 'ensign/v1', 'kind': 'Cluster', 'name': 'fleet', 'kubernetesVersion': self.version,
             'controlPlaneEndpoint': '192.0.2.10:6443', 'etcd': {'topology': 'external'}, 'nodes': nodes,
             'bootstrap': self.bootstrap}))
         return path

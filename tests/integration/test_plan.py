@@ -62,6 +62,22 @@ class Plan(test_hosts.Fleet):
         self.refused(2, 'no node', 'reset', '--host', 'nobody', '--yes')
         self.bootstrap = {'cni': {'bridge': True}}
         self.refused(6, 'cluster update', 'apply')
+        self.refused(6, 'cluster update', 'upgrade', '--to', '1.31.4')
+
+    def test_upgrade_refused(self):
+        """Where the file differs in nothing but versions from the service's, for other reasons."""
+        self.create()
+        self.refused(2, '--to', 'upgrade')
+        self.refused(2, 'with its patch', 'upgrade', '--to', '1.32')
+        self.bootstrap = {'packages': {'kubernetes': {'source': 'distribution', 'version': '1.32.1-1.1'}}}
+        self.version = '1.32'
+        result = self.run_it('upgrade', '--to', '1.32.4', '--dry-run')
+        self.assertEqual(1, result.returncode, result.stderr)
+        for why in ('nothing was changed', 'masterone: it is no node of the cluster yet', 'workerone: its kubelet does not',
+                    '"1.32.1-1.1" is no package of 1.32.4'):
+            self.assertIn(why, result.stderr)
+        self.version = '1.30'
+        self.refused(1, 'the cluster file has 1.30', 'upgrade', '--to', '1.32.4')
 
     def test_unfit(self):
         """All hosts at once, and nothing is begun on the others."""

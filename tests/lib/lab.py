@@ -291,8 +291,8 @@ def own_programs():
     return os.environ.get('LAB_PROGRAMS') == 'build'
 
 
-def kubernetes_packages(folder):
-    """Kubernetes 1.20.2 as its own packages have it: kubeadm, kubelet, kubectl, cri-tools."""
+def kubernetes_packages(folder, version='1.20.2-1.1'):
+    """Kubernetes 1.20.2 as its own packages have it: kubeadm, kubelet, kubectl, cri-tools. version: of the packages"""
     root, made = LAB / 'base', []
     drop_in = 'etc/systemd/system/kubelet.service.d/10-kubeadm.conf'
     content = {'kubectl': ['usr/bin/kubectl'], 'cri-tools': ['usr/bin/crictl'],
@@ -305,10 +305,10 @@ def kubernetes_packages(folder):
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / path, tree / path)
         (tree / 'DEBIAN').mkdir()
-        (tree / 'DEBIAN/control').write_text(f'Package: {name}\nVersion: 1.20.2-1.1\nArchitecture: amd64\n'
+        (tree / 'DEBIAN/control').write_text(f'Package: {name}\nVersion: {version}\nArchitecture: amd64\n'
                                              f'Maintainer: Nobody <nobody@example.com>\n{needs.get(name, "")}'
                                              f'Description: {name}, for the lab\n')
-        made.append(folder / f'{name}_1.20.2-1.1_amd64.deb')
+        made.append(folder / f'{name}_{version}_amd64.deb')
         run('dpkg-deb', '-Z', 'none', '--root-owner-group', '--build', tree, made[-1])
     return made
 
@@ -454,6 +454,16 @@ class Lab:
         for host in self.cluster_hosts.values():
             host.sh('cd / && rm -rf usr/bin/kubeadm usr/bin/kubelet usr/bin/kubectl usr/bin/crictl '
                     'usr/lib/systemd/system/kubelet.service etc/systemd/system/kubelet.service.d && systemctl daemon-reload')
+
+    def publish_more(self, version):
+        """The same packages with another version, beside the first ones."""
+        folder = self.folder / version
+        folder.mkdir()
+        for path in kubernetes_packages(folder, version):
+            shutil.copy(path, self.repository.files)
+        self.repository.index()
+        for path in self.repository.files.iterdir():
+            self.bastion.copy(path, f'/srv/repository/{path.name}')
 
     # ---- all hosts ----
 

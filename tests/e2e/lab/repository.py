@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`ensign cluster apply` on hosts without Kubernetes: kubeadm, kubelet, kubectl and cri-tools come from an apt repository
 on the bastion, signed by the key that the cluster file names, are held, and make a cluster: one control plane with its
-own etcd, and a worker."""
+own etcd, and a worker. Then another revision of the packages comes by `ensign cluster upgrade`."""
 import pathlib
 import sys
 import unittest
@@ -47,7 +47,31 @@ class Repository(lab.Case):
         self.assertEqual([], self.lab.changes(before))
         self.assertTrue(self.lab.well())
 
-    def test_3_takes_them_from_nobody_else(self):
+    def test_3_upgrades_to_another_package(self):
+        """Of the same version, which is all that runs here. The file on the bastion has it before the service does."""
+        self.lab.publish_more('1.20.2-1.2')
+        edits = [*SMALL, ('1.20.2-1.1', '1.20.2-1.2')]
+        self.lab.place(repository=True, ensign=True, nodes=NODES, edits=edits)
+        self.assertEqual(6, self.lab.apply(check=False).code, 'another file than the service has')
+        made = self.lab.apply('--to', '1.20.2', '--force', command='upgrade')
+        print(f'to other packages: {made.seconds:.1f} s', flush=True)
+        for name in NODES:
+            host = self.lab.hosts[name]
+            for package in ('kubeadm', 'kubelet', 'kubectl'):
+                self.assertIn('1.20.2-1.2', host.run('dpkg-query', '-W', package).stdout)
+            self.assertEqual(HELD, set(host.run('apt-mark', 'showhold').stdout.split()))
+            running = host.sh('readlink /proc/$(systemctl show -p MainPID --value kubelet)/exe').stdout.strip()
+            self.assertEqual('/usr/bin/kubelet', running, 'and not one that was deleted')
+        self.lab.write(repository=True, ensign=True, nodes=NODES, edits=edits)
+        before = self.lab.snapshot()
+        self.assertIn('nothing was to be done', self.lab.apply().text)
+        self.assertEqual([], self.lab.changes(before))
+        self.assertTrue(self.lab.well())
+        wrong = self.lab.look('upgrade', '--to', '1.21.0', check=False)
+        self.assertEqual(1, wrong.returncode, wrong.stderr)
+        self.assertIn('"1.20.2-1.2" is no package of 1.21.0', wrong.stderr)
+
+    def test_4_takes_them_from_nobody_else(self):
         """The same repository with another signature: nothing is installed, and what apt says is shown."""
         self.lab.look('reset', '--yes')
         for name in NODES:
