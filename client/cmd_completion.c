@@ -151,6 +151,8 @@ static void operand_of(struct bytes *out, enum shell shell, const struct command
 {
     if (strcmp(command->operands, "CLUSTER") == 0)
         bytes_append_text(out, " kind=cluster");
+    if (strstr(command->operands, "FILE"))
+        bytes_append_text(out, " kind=file");
     if (strcmp(command->name, "completion") == 0)
         bytes_append_text(out, " choices=('bash' 'zsh')");
     if (strcmp(command->name, "help") == 0) {
@@ -160,14 +162,23 @@ static void operand_of(struct bytes *out, enum shell shell, const struct command
     }
 }
 
+static int words_of(const struct command *command)
+{
+    int count = 1;
+    for (const char *at = command->name; (at = strchr(at, ' ')); at++)
+        count++;
+    return count;
+}
+
 static void command_case(struct bytes *out, enum shell shell, const struct command *command)
 {
-    bool two = strchr(command->name, ' ');
-    bytes_appendf(out, "    '%s%s) options=(", command->name, two ? "'" : " '*");
+    static const char *const ends[] = {" '*", " '*", "'"}; /* by words: what follows them are operands */
+    int words = words_of(command);
+    bytes_appendf(out, "    '%s%s) options=(", command->name, ends[words - 1]);
     options_of(out, shell, command->options);
     bytes_append_text(out, ")");
     operand_of(out, shell, command);
-    bytes_appendf(out, " operand_at=%d ;;\n", two ? 2 : 1);
+    bytes_appendf(out, " operand_at=%d ;;\n", words);
 }
 
 /* Of a group whose first word is a command, too, as "rotate" is; such a row stands behind those of its group. */
@@ -181,34 +192,47 @@ static void group_options(struct bytes *out, enum shell shell, const char *name,
         }
 }
 
-/* The first word of a group: the words that may follow it, also behind "help". */
-static void group_case(struct bytes *out, enum shell shell, const char *name)
+/* The first words of a group: what may follow them, also behind "help".
+ *   size  of these words, of which there are `words` */
+static void group_case(struct bytes *out, enum shell shell, const char *name, size_t size, int words)
 {
-    int size = (int)strcspn(name, " ");
     struct bytes before = {0};
-    bytes_append(&before, name, (size_t)size + 1);
+    bytes_append(&before, name, size + 1);
     for (int help = 0; help < 2; help++) {
-        bytes_appendf(out, "    '%s%.*s%s') choices=(", help ? "help " : "", size, name, help ? "" : " ");
+        bytes_appendf(out, "    '%s%.*s%s') choices=(", help ? "help " : "", (int)size, name,
+                      words + help == 1   ? "  "
+                      : words + help == 2 ? " "
+                                          : "");
         words_after(out, shell, bytes_text(&before));
         bytes_append_text(out, ")");
         if (!help)
-            group_options(out, shell, name, (size_t)size);
-        bytes_appendf(out, " operand_at=%d ;;\n", help + 1);
+            group_options(out, shell, name, size);
+        bytes_appendf(out, " operand_at=%d ;;\n", words + help);
     }
     out->failed |= before.failed;
     bytes_free(&before);
 }
 
+/* Of each group that begins with this command; rows of a group stand together. */
+static void group_cases(struct bytes *out, enum shell shell, const struct command *command, const char *before)
+{
+    int words = 1;
+    for (const char *end = command->name; (end = strchr(end, ' ')); end++, words++) {
+        size_t size = (size_t)(end - command->name);
+        if (strncmp(command->name, before, size + 1) != 0)
+            group_case(out, shell, command->name, size, words);
+    }
+}
+
 static void commands_cases(struct bytes *out, enum shell shell)
 {
-    const char *group = "";
+    const char *before = "";
     for (const struct command *command = commands; command->name; command++) {
-        size_t size = strcspn(command->name, " ") + 1;
         command_case(out, shell, command);
-        if (command->name[size - 1] && strncmp(command->name, group, size) != 0)
-            group_case(out, shell, group = command->name);
+        group_cases(out, shell, command, before);
+        before = command->name;
     }
-    bytes_append_text(out, "    ' ') choices=(");
+    bytes_append_text(out, "    '  ') choices=(");
     words_after(out, shell, "");
     bytes_append_text(out, ") options=(");
     options_of(out, shell, OPTIONS_SERVICE | OPTION_BIT(OUTPUT));
@@ -222,7 +246,7 @@ static void commands_cases(struct bytes *out, enum shell shell)
 static void finder(struct bytes *out, enum shell shell, const struct profiles *profiles)
 {
     bytes_appendf(out, "_ensign_find() {\n"
-                       "    local first= second= count=0 operand_at= word skip=\n"
+                       "    local first= second= third= count=0 operand_at= word skip=\n"
                        "    choices=() options=() kind=\n"
                        "    for word; do\n"
                        "        if [[ -n $skip ]]; then skip=; continue; fi\n"
@@ -231,8 +255,7 @@ static void finder(struct bytes *out, enum shell shell, const struct profiles *p
     bytes_append_text(
         out, ") skip=$word ;;\n"
              "        -*) ;;\n"
-             "        *) ((count++)); if [[ $count == 1 ]]; then first=$word; elif [[ $count == 2 ]]; then "
-             "second=$word; fi ;;\n"
+             "        *) ((count++)); case $count in 1) first=$word ;; 2) second=$word ;; 3) third=$word ;; esac ;;\n"
              "        esac\n"
              "    done\n"
              "    case \"$first $second $skip\" in # the value of this option is completed, here of one command\n");
@@ -241,7 +264,7 @@ static void finder(struct bytes *out, enum shell shell, const struct profiles *p
                            "    case $skip in # and here of any\n");
     values_cases(out, shell, profiles);
     bytes_append_text(out, "    esac\n"
-                           "    case \"$first $second\" in\n");
+                           "    case \"$first $second $third\" in\n");
     commands_cases(out, shell);
     bytes_append_text(out, "    esac\n"
                            "    if [[ $count != \"$operand_at\" ]]; then choices=() kind=; fi\n"
@@ -272,7 +295,8 @@ static const char bash_function[] =
     "    _ensign_find \"${before[@]}\"\n"
     "    if [[ $cur == -* ]]; then choices=(\"${options[@]}\"); fi\n"
     "    case $kind in\n"
-    "    file) compopt -o filenames 2> /dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
+    "    file) if [[ $cur != -* ]]; then\n"
+    "            compopt -o filenames 2> /dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return; fi ;;\n"
     "    cluster) if [[ $cur != -* ]]; then\n"
     "            mapfile -t choices < <(_ensign_clusters \"${words[0]}\" \"${before[@]}\"); fi ;;\n"
     "    esac\n"

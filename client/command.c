@@ -7,33 +7,52 @@
 #include "ca/base/encode.h"
 #include "client/output.h"
 
-enum { COMMANDS_MAX = 64, NUMBER_MAX = 1000000 };
+enum { COMMANDS_MAX = 64, NAME_WORDS_MAX = 3, NAME_SIZE = 64, NUMBER_MAX = 1000000 };
 
 /* ---- finding the command ---- */
 
-static bool name_is(const struct command *command, const char *first, const char *second)
+static void words_join(char **words, int count, char ret_name[NAME_SIZE])
 {
-    char name[64];
-    snprintf(name, sizeof name, second ? "%s %s" : "%s", first, second);
-    return strcmp(command->name, name) == 0;
+    size_t used = 0;
+    ret_name[0] = '\0';
+    for (int i = 0; i < count && used < NAME_SIZE; i++)
+        used += (size_t)snprintf(ret_name + used, NAME_SIZE - used, "%s%s", i ? " " : "", words[i]);
 }
 
 static const struct command *command_find(const struct command *commands, char **words, int count, int *ret_used)
 {
-    for (int used = count < 2 ? count : 2; used > 0; used--)
+    for (int used = count < NAME_WORDS_MAX ? count : NAME_WORDS_MAX; used > 0; used--) {
+        char name[NAME_SIZE];
+        words_join(words, used, name);
         for (const struct command *command = commands; command->name; command++)
-            if (name_is(command, words[0], used == 2 ? words[1] : NULL)) {
+            if (strcmp(command->name, name) == 0) {
                 *ret_used = used;
                 return command;
             }
+    }
     return NULL;
+}
+
+/* How many words the names of this group have, as far as they were given: at least two, so that a mistyped second one
+ * is shown, too. */
+static int words_meant(const struct command *commands, char **words, int count)
+{
+    char group[NAME_SIZE];
+    int given = 0;
+    while (given < count && given < NAME_WORDS_MAX && words[given][0] != '-')
+        given++;
+    words_join(words, given < 2 ? given : 2, group);
+    size_t size = strlen(group);
+    for (const struct command *command = commands; command->name; command++)
+        if (strncmp(command->name, group, size) == 0 && command->name[size] == ' ')
+            return given;
+    return given < 2 ? given : 2;
 }
 
 static enum err command_unknown(const struct command *commands, char **words, int count, struct fault *f)
 {
-    char given[64];
-    bool second = count > 1 && words[1][0] != '-';
-    snprintf(given, sizeof given, second ? "%s %s" : "%s", words[0], second ? words[1] : "");
+    char given[NAME_SIZE];
+    words_join(words, words_meant(commands, words, count), given);
     const char *names[COMMANDS_MAX + 1] = {NULL};
     size_t names_count = 0;
     for (const struct command *command = commands; command->name && names_count < COMMANDS_MAX; command++) {

@@ -93,7 +93,7 @@ static inline bool option_listed(uint64_t bits, size_t option)
 /* What every command that talks to the service takes. */
 #define OPTIONS_SERVICE (OPTION_BIT(CONTEXT) | OPTION_BIT(SERVER) | OPTION_BIT(TOKEN_FILE) | OPTION_BIT(TIMEOUT))
 
-enum { OPERANDS_MAX = 2 };
+enum { OPERANDS_MAX = 3 };
 
 struct arguments {
     const struct command *command;
@@ -107,7 +107,7 @@ struct arguments {
 };
 
 struct command {
-    const char *name;     /* one or two words; NULL ends a table */
+    const char *name;     /* one to three words; NULL ends a table */
     const char *operands; /* for the help text; "" when there are none */
     size_t operands_min, operands_max;
     uint64_t options, required; /* bits; --help is always there */

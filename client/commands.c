@@ -460,7 +460,7 @@ const struct command commands[] = {
      "  ensign completion zsh > ~/.zfunc/_ensign   # with fpath+=~/.zfunc before compinit in ~/.zshrc\n",
      completion_run},
     {"version", "", 0, 0, 0, 0, "show the version", "  ensign version\n", version_run},
-    {"help", "[COMMAND]", 0, 2, 0, 0, "explain a command",
+    {"help", "[COMMAND]", 0, 3, 0, 0, "explain a command",
      "  ensign help\n"
      "  ensign help token\n"
      "  ensign help token create\n",
