@@ -18,7 +18,7 @@ static const struct column status_columns[] = {{"NODE", "node", false},     {"RO
 
 /* ---- plan ---- */
 
-static enum err plan_print(const struct host_command *command, struct fault *f)
+enum err bringup_plan_print(const struct host_command *command, struct fault *f)
 {
     const struct plan *plan = &command->bringup.plan;
     const struct output output = {command->format, plan_columns, ARRAY_SIZE(plan_columns)};
@@ -45,7 +45,7 @@ enum err cluster_plan(const struct arguments *arguments, struct fault *f)
     TRY(host_command_look(&command, arguments, f));
     TRY(host_command_check(&command, f));
     TRY(bringup_plan(&command.bringup, &command.choice, f));
-    return plan_print(&command, f);
+    return bringup_plan_print(&command, f);
 }
 
 /* ---- apply ---- */
@@ -71,7 +71,7 @@ enum err cluster_apply(const struct arguments *arguments, struct fault *f)
     TRY(host_command_check(&command, f));
     TRY(bringup_plan(&command.bringup, &command.choice, f));
     if (arguments->values[OPTION_DRY_RUN])
-        return plan_print(&command, f);
+        return bringup_plan_print(&command, f);
     size_t count = command.bringup.plan.count;
     TRY(bringup_apply(&command.bringup, &command.choice, f));
     if (count == 0)

@@ -6,6 +6,7 @@
 #define HOSTS_OPTIONS                                                                                                  \
     (READ_OPTIONS | OPTION_BIT(FILE) | OPTION_BIT(SSH_CONFIG) | OPTION_BIT(SUDO_PASSWORD_FILE) | OPTION_BIT(PARALLEL))
 #define FITNESS_OPTIONS (HOSTS_OPTIONS | OPTION_BIT(FORCE)) /* of what refuses hosts that are not fit */
+#define ALONE_OPTIONS (HOSTS_OPTIONS & ~OPTIONS_SERVICE)    /* of those that work on hosts and ask no service */
 #define HERE_OPTIONS                                                                                                   \
     (OPTION_BIT(OUT) | OPTION_BIT(ROOT) | OPTION_BIT(FORCE) | OPTION_BIT(TIMEOUT)) /* of an enrolled node */
 
@@ -184,6 +185,30 @@ const struct command commands[] = {
      "node; when all is well, this lets the others go on.\n\n"
      "  ensign cluster release vagrant etcd\n",
      cluster_release_lease},
+    {"etcd snapshot save", "[FILE]", 0, 1, ALONE_OPTIONS | OPTION_BIT(FORCE), OPTION_BIT(FILE),
+     "copy what etcd has into a file",
+     "Takes a snapshot on a member of etcd that is healthy, a follower where there is one, with the client\n"
+     "certificate for health checks that is there, and brings it here: as FILE, or CLUSTER-TIME.db in\n"
+     "this folder, with mode 0600, once its checksum has shown that it is whole. A file that exists is\n"
+     "left alone without --force. The snapshot holds all Secrets of the cluster. No service is needed.\n\n"
+     "etcdctl is the host's, or, where etcd runs in a pod, that of its image; etcd 3.6 needs etcdutl, too.\n\n"
+     "  ensign etcd snapshot save -f cluster.yaml\n"
+     "  ensign etcd snapshot save -f cluster.yaml /backup/vagrant.db -o json\n",
+     etcd_snapshot_save},
+    {"etcd snapshot restore", "FILE", 1, 1, ALONE_OPTIONS | OPTION_BIT(YES), OPTION_BIT(FILE),
+     "make what is in a file etcd's data again",
+     "Without --yes: shows what would be done. With it: makes new data of the snapshot on each member\n"
+     "while all goes on; then stops API servers, controller managers and schedulers, and etcd; puts the new\n"
+     "data in the place of the old, which are kept beside them (DATADIR.before-restore-TIME); starts all\n"
+     "members together, as a new cluster; compares what each has; and starts all else again, also the\n"
+     "kubelets and what runs in kube-system, which have seen later revisions. All hosts have to answer.\n"
+     "Pods go on running, but for those that the snapshot does not know.\n\n"
+     "A file that is cut or damaged is refused before anything is touched, and so is a disk without room\n"
+     "for the snapshot, twice, and 128 MiB. Interrupted, the same command goes on; until it has, `ensign\n"
+     "cluster apply` does nothing. Members that have lost their data get them, too.\n\n"
+     "  ensign etcd snapshot restore -f cluster.yaml vagrant.db\n"
+     "  ensign etcd snapshot restore -f cluster.yaml vagrant.db --yes\n",
+     etcd_snapshot_restore},
     {"rotate status", "[ID]", 0, 1, READ_OPTIONS | OPTION_BIT(CLUSTER) | OPTION_BIT(WAIT), 0,
      "show how far a rotation is",
      "The places of one rotation; without ID, the rotations of the cluster, the newest first. With --wait,\n"

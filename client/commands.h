@@ -19,6 +19,7 @@ command_run clock_show, clock_acknowledge;
 command_run cluster_adopt, cluster_create, cluster_update, cluster_list, cluster_show, cluster_certificates;
 command_run cluster_plan, cluster_apply, cluster_upgrade, cluster_status, cluster_reset, cluster_remove;
 command_run cluster_check, cluster_kubeconfig, cluster_release_lease;
+command_run etcd_snapshot_save, etcd_snapshot_restore;
 command_run rotate_create, rotate_status;
 command_run restore_show, restore_acknowledge;
 command_run tokens_create, tokens_list, tokens_revoke;

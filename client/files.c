@@ -234,12 +234,21 @@ static enum err private_check(int fd, const char *path, struct fault *f)
     return OK;
 }
 
-enum err file_read_private(const char *path, struct bytes *ret_content, struct fault *f)
+enum err file_open_private(const char *path, int *ret_fd, struct fault *f)
 {
     CLEANUP(fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return open_failed(AT_FDCWD, path, f);
     TRY(private_check(fd, path, f));
+    *ret_fd = fd;
+    fd = -1;
+    return OK;
+}
+
+enum err file_read_private(const char *path, struct bytes *ret_content, struct fault *f)
+{
+    CLEANUP(fd_cleanup) int fd = -1;
+    TRY(file_open_private(path, &fd, f));
     return fd_read(fd, path, ret_content, f);
 }
 
@@ -383,6 +392,18 @@ enum err file_check(const char *path, mode_t mode, enum file_presence presence, 
     if (presence == FILE_NEW && faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return fault_set(f, CODE_CONFLICT, "\"%s\" exists already; it is left alone", path);
     return faccessat(folder, ".", W_OK, AT_EACCESS) == 0 ? OK : file_errno(folder, "", "write to the folder", f);
+}
+
+enum err file_stage_open(const char *path, enum file_presence presence, int *ret_folder, const char **ret_name,
+                         int *ret_fd, struct fault *f)
+{
+    char fresh[NAME_SIZE];
+    TRY(file_check(path, FILE_MODE_PRIVATE, presence, f));
+    TRY(parent_open(path, FILE_MODE_PRIVATE, ret_folder, ret_name, f));
+    fresh_name(*ret_name, fresh);
+    unlinkat(*ret_folder, fresh, 0);
+    *ret_fd = openat(*ret_folder, fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE_PRIVATE);
+    return *ret_fd < 0 ? file_errno(*ret_folder, fresh, "make", f) : OK;
 }
 
 /* ---- a folder as one unit ---- */

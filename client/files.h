@@ -34,6 +34,8 @@ MUST_USE enum err folder_open_parent(int folder, const char *path, bool create, 
 MUST_USE enum err file_read(const char *path, struct bytes *ret_content, struct fault *f);
 /* Refused when it is readable or writable by others than its owner, who is the caller or root. */
 MUST_USE enum err file_read_private(const char *path, struct bytes *ret_content, struct fault *f);
+/* The same, open for reading. */
+MUST_USE enum err file_open_private(const char *path, int *ret_fd, struct fault *f);
 /* ERR_ABSENT when there is none. */
 MUST_USE enum err file_read_at(int folder, const char *name, struct bytes *ret_content, struct fault *f);
 
@@ -45,6 +47,10 @@ MUST_USE enum err file_put_at(int folder, const char *name, mode_t mode, enum fi
  * each is switched to its name, which is one system call; then the folders are synced, and what was replaced and has
  * the other name now is tidied away. */
 MUST_USE enum err file_stage_at(int folder, const char *name, mode_t mode, struct span content, struct fault *f);
+/* The first of these steps for what another program writes, to the descriptor: also open for reading. Whoever switches
+ * it syncs it before. */
+MUST_USE enum err file_stage_open(const char *path, enum file_presence presence, int *ret_folder, const char **ret_name,
+                                  int *ret_fd, struct fault *f);
 MUST_USE enum err file_switch_at(int folder, const char *name, enum file_presence presence, struct fault *f);
 MUST_USE enum err folder_sync(int folder, struct fault *f);
 void file_tidy_at(int folder, const char *name);

@@ -29,6 +29,8 @@ MUST_USE enum err host_command_look(struct host_command *command, const struct a
 /* Refuses hosts that are not fit or do not answer, all at once, and prints why; and an even number of etcd members,
  * unless --force is given. What else the cluster file is warned of it says. */
 MUST_USE enum err host_command_check(struct host_command *command, struct fault *f);
+/* The plan of the bring-up, on standard output. Of cmd_bringup.c. */
+MUST_USE enum err bringup_plan_print(const struct host_command *command, struct fault *f);
 void host_command_cleanup(struct host_command *command);
 
 #endif

@@ -93,7 +93,10 @@ static enum err start(const struct process *process, struct pipes *ours, pid_t *
 {
     CLEANUP(pipes_cleanup) struct pipes theirs = {-1, -1, -1, -1};
     TRY(pipe_make(&theirs.input, &ours->input, f));
-    TRY(pipe_make(&ours->output, &theirs.output, f));
+    if (process->output_file <= 0)
+        TRY(pipe_make(&ours->output, &theirs.output, f));
+    else if ((theirs.output = fcntl(process->output_file, F_DUPFD_CLOEXEC, 0)) < 0)
+        return fault_errno(f, "cannot write what \"%s\" prints", process->arguments[0]);
     TRY(pipe_make(&ours->error, &theirs.error, f));
     pid_t pid = -1;
     errno = spawn(process, &theirs, &pid);
@@ -116,11 +119,15 @@ static enum err start(const struct process *process, struct pipes *ours, pid_t *
 /* ---- while it runs ---- */
 
 /* What it does not read is not wanted: it may end without. */
-static void feed(struct pipes *pipes, struct span *rest)
+static void feed(struct pipes *pipes, struct span *rest, struct span *more)
 {
     ssize_t put = rest->size > 0 ? write(pipes->input, rest->data, rest->size) : 0;
     if (put > 0)
         *rest = span(rest->data + put, rest->size - (size_t)put);
+    if (rest->size == 0) {
+        *rest = *more;
+        *more = (struct span){0};
+    }
     if (rest->size == 0 || (put < 0 && errno != EAGAIN && errno != EINTR))
         fd_end(&pipes->input);
 }
@@ -159,7 +166,7 @@ static bool drain_both(struct pipes *pipes, const struct process *process, struc
 /* Until it has exited, or has to. */
 static enum process_end attend(const struct process *process, struct pipes *pipes, struct process_result *result)
 {
-    struct span rest = process->input;
+    struct span rest = process->input, more = process->more;
     int64_t deadline = clock_monotonic_ms() + process->deadline_ms;
     for (;;) {
         int64_t left = deadline - clock_monotonic_ms();
@@ -175,7 +182,7 @@ static enum process_end attend(const struct process *process, struct pipes *pipe
         if (watched[4].revents)
             return PROCESS_STOPPED;
         if (watched[0].revents)
-            feed(pipes, &rest);
+            feed(pipes, &rest, &more);
         bool exited = watched[3].revents != 0;
         if (!drain_both(pipes, process, result) && !process->output_cut)
             return PROCESS_FLOODED;

@@ -10,7 +10,8 @@
 
 struct process {
     const char *const *arguments; /* NULL-terminated; the first is looked up in PATH */
-    struct span input;            /* its standard input; then end of file */
+    struct span input, more;      /* its standard input, one behind the other; then end of file */
+    int output_file;              /* > 0: its standard output, of which nothing is read here then */
     int64_t deadline_ms;          /* from its start; > 0 */
     size_t output_max;            /* bytes, of standard output and of standard error each */
     bool output_cut;              /* what is more is thrown away; else the program is killed */

@@ -145,7 +145,8 @@ enum err bringup_plan(struct bringup *bringup, const struct plan_choice *choice,
 struct work {
     struct bringup *bringup;
     const struct step_kind *kind;
-    struct bytes *inputs; /* one per host; secrets. NULL: none */
+    struct bytes *inputs;         /* one per host; secrets. NULL: none */
+    const struct step_talk *talk; /* NULL: nothing */
 };
 
 /* The end of what it said becomes reasons, a line each. */
@@ -188,23 +189,43 @@ static enum err step_judge(const struct work *work, const char *node, const stru
                      last[0] ? ": " : "", last);
 }
 
+enum { STEP_COMMAND_SIZE = 64 };
+
+/* A shell may read more of its program than it runs. What comes behind it has to be whole. */
+static void step_command(const struct step_talk *talk, size_t script_size, char ret_command[STEP_COMMAND_SIZE])
+{
+    if (talk->body.size > 0)
+        snprintf(ret_command, STEP_COMMAND_SIZE, "exec 8<&0; eval \"$(head -c %zu)\"", script_size);
+    else
+        snprintf(ret_command, STEP_COMMAND_SIZE, "exec sh");
+}
+
 static enum err step_run(void *context, size_t host, int log, struct fault *f)
 {
+    static const struct step_talk nothing;
     const struct work *work = context;
     const struct step_view *view = &work->bringup->views[host];
-    const char *input = work->inputs ? bytes_text(&work->inputs[host]) : NULL;
+    const struct step_talk *talk = work->talk ? work->talk : &nothing;
+    const char *input = work->inputs ? bytes_text(&work->inputs[host]) : talk->input;
+    char words[STEP_COMMAND_SIZE];
     CLEANUP(secret_cleanup) struct bytes script = {0};
     AUTO(process_result) result = {0};
     TRY(step_script(view, work->kind, input, &script, f));
+    step_command(talk, script.size, words);
     const struct ssh_command command = {.title = work->kind->title,
-                                        .command = "exec sh",
+                                        .command = words,
                                         .input = bytes_span(&script),
+                                        .more = talk->body,
                                         .as_root = true,
                                         .deadline_ms = (work->kind->deadline_seconds + SSH_PATIENCE_SECONDS) * 1000,
                                         .output_max = STEP_OUTPUT_MAX,
+                                        .output_file = talk->output_file,
                                         .log = log};
     TRY(ssh_run(&work->bringup->hosts->ssh, host, &command, &result, f));
-    return step_judge(work, view->node->name, &result, f);
+    TRY(step_judge(work, view->node->name, &result, f));
+    if (talk->ret_outputs)
+        return bytes_give(talk->output_file > 0 ? &result.error : &result.output, &talk->ret_outputs[host], f);
+    return OK;
 }
 
 /* ---- one step on many hosts ---- */
@@ -267,28 +288,25 @@ static enum err hosts_work_serial(struct work *work, const bool *chosen, struct 
 
 enum err bringup_step(struct bringup *bringup, const struct step_kind *kind, const bool *chosen, struct fault *f)
 {
-    struct work work = {bringup, kind, NULL};
-    return hosts_work(&work, chosen, NULL, f);
+    return bringup_step_talk(bringup, kind, chosen, NULL, f);
 }
 
-static enum err step_with(struct work *work, size_t host, const char *input, bool *chosen, struct fault *f)
+enum err bringup_step_talk(struct bringup *bringup, const struct step_kind *kind, const bool *chosen,
+                           const struct step_talk *talk, struct fault *f)
 {
-    bytes_append_text(&work->inputs[host], input);
-    TRY(bytes_check(&work->inputs[host], f));
-    chosen[host] = true;
-    return hosts_work(work, chosen, NULL, f);
+    struct work work = {bringup, kind, NULL, talk};
+    return hosts_work(&work, chosen, NULL, f);
 }
 
 enum err bringup_step_on(struct bringup *bringup, const struct step_kind *kind, size_t host, const char *input,
                          struct fault *f)
 {
-    size_t count = bringup->hosts->count;
-    struct work work = {bringup, kind, calloc(count, sizeof *work.inputs)};
-    bool *chosen = calloc(count, sizeof *chosen);
-    enum err err = work.inputs && chosen ? step_with(&work, host, input, chosen, f) : fault_no_memory(f);
-    if (work.inputs)
-        secret_cleanup(&work.inputs[host]);
-    free(work.inputs);
+    const struct step_talk talk = {.input = input};
+    bool *chosen = calloc(bringup->hosts->count, sizeof *chosen);
+    if (!chosen)
+        return fault_no_memory(f);
+    chosen[host] = true;
+    enum err err = bringup_step_talk(bringup, kind, chosen, &talk, f);
     free(chosen);
     return err;
 }
@@ -372,7 +390,7 @@ static enum err enrol_with(struct work *work, const bool *chosen, bool *pending,
 static enum err enrol(struct bringup *bringup, const struct step_kind *kind, const bool *chosen, struct fault *f)
 {
     size_t count = bringup->hosts->count;
-    struct work work = {bringup, kind, calloc(count, sizeof *work.inputs)};
+    struct work work = {bringup, kind, calloc(count, sizeof *work.inputs), NULL};
     bool *pending = calloc(count, sizeof *pending);
     enum err err = work.inputs && pending ? enrol_with(&work, chosen, pending, f) : fault_no_memory(f);
     for (size_t i = 0; work.inputs && i < count; i++)
@@ -397,7 +415,7 @@ static enum err kind_apply(struct bringup *bringup, const struct step_kind *kind
                            bool *chosen, struct fault *f)
 {
     const struct hosts *hosts = bringup->hosts;
-    struct work work = {bringup, kind, NULL};
+    struct work work = {bringup, kind, NULL, NULL};
     for (size_t i = 0; i < hosts->count; i++)
         chosen[i] = kind->gate ? plan_chosen(choice, kind, bringup->views[i].node) &&
                                      kind->applies(hosts->cluster, bringup->views[i].node)

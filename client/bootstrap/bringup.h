@@ -49,4 +49,14 @@ MUST_USE enum err bringup_step(struct bringup *bringup, const struct step_kind *
 MUST_USE enum err bringup_step_on(struct bringup *bringup, const struct step_kind *kind, size_t host, const char *input,
                                   struct fault *f);
 
+/* What goes between a step and this program, all borrowed. {0}: nothing. */
+struct step_talk {
+    const char *input;         /* the function's standard input, on each host */
+    struct span body;          /* the same of its descriptor 8, as it is and however large */
+    int output_file;           /* > 0: what the function prints goes there, and into no log: of one host */
+    struct bytes *ret_outputs; /* one per host: what it printed, with output_file on standard error. NULL: not wanted */
+};
+MUST_USE enum err bringup_step_talk(struct bringup *bringup, const struct step_kind *kind, const bool *chosen,
+                                    const struct step_talk *talk, struct fault *f);
+
 #endif

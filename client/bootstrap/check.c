@@ -363,6 +363,14 @@ static void check_remains(const struct check *check)
             remains->count > 1 ? " and more" : "");
 }
 
+/* Its manifests lie aside, and its data may be half of one cluster and half of another. */
+static void check_restore(const struct check *check)
+{
+    if (fact_find(&check->report->facts, LIST_BEGUN, "restore"))
+        add(check, FINDING_ERROR, "etcd", "no restore that was begun",
+            "run `ensign etcd snapshot restore` with the same file again: it goes on", "one that was not finished");
+}
+
 /* ---- all hosts together ---- */
 
 /* What must be another on each host. */
@@ -403,7 +411,7 @@ static void check_host(const struct check *check)
 {
     static void (*const checks[])(const struct check *) = {
         check_system, check_clock,     check_size,  check_disks,    check_swap,        check_modules, check_versions,
-        check_name,   check_addresses, check_ports, check_firewall, check_authorities, check_remains,
+        check_name,   check_addresses, check_ports, check_firewall, check_authorities, check_remains, check_restore,
     };
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
         checks[i](check);

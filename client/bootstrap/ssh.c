@@ -247,8 +247,10 @@ enum err ssh_run(const struct ssh *ssh, size_t host, const struct ssh_command *c
     bytes_append_span(&input, command->input);
     TRY(bytes_check(&input, f));
     struct process process = {.input = bytes_span(&input),
+                              .more = command->more,
                               .deadline_ms = command->deadline_ms,
                               .output_max = command->output_max,
+                              .output_file = command->output_file,
                               .stop = ssh->stop};
     int64_t began = clock_monotonic_ms();
     TRY(ssh_start(ssh, host, NULL, bytes_text(&remote), &process, &result, f));

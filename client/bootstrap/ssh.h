@@ -47,13 +47,14 @@ MUST_USE enum err ssh_password_ask(struct ssh *ssh, struct fault *f);
 MUST_USE enum err ssh_become_root(struct ssh *ssh, size_t host, struct fault *f);
 
 struct ssh_command {
-    const char *title;   /* for messages and the log: "ask for facts" */
-    const char *command; /* for sh; nothing secret */
-    struct span input;
+    const char *title;       /* for messages and the log: "ask for facts" */
+    const char *command;     /* for sh; nothing secret */
+    struct span input, more; /* one behind the other; `more` is copied nowhere here */
     bool as_root;
     int64_t deadline_ms;
     size_t output_max;
-    int log; /* what is done goes there, but for the input; -1: nowhere */
+    int output_file; /* see process.h */
+    int log;         /* what is done goes there, but for the input; -1: nowhere */
 };
 
 /* Runs it. An exit code that is not 0 is no error; ssh's own troubles, the deadline and too much output are. */

@@ -83,6 +83,7 @@ struct step_kind {
     /* Adds the files that are not rendered. NULL: none. */
     enum err (*more_files)(const struct step_view *view, struct step_files *files, struct fault *f);
     int64_t deadline_seconds;
+    const char *functions; /* of sh, behind steps.sh; NULL: none */
 };
 
 /* The last one has no name. */

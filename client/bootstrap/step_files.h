@@ -10,6 +10,7 @@
 #define APISERVER_MANIFEST "/etc/kubernetes/manifests/kube-apiserver.yaml"
 #define KUBELET_CONFIG "/var/lib/kubelet/config.yaml"
 #define SUPER_ADMIN_CONF "/etc/kubernetes/super-admin.conf"
+#define RESTORE_MANIFESTS_PATH "/etc/kubernetes/ensign-restore" /* of what was stopped; where a rename reaches */
 #define CNI_BRIDGE_PATH "/usr/lib/cni/bridge"
 #define CNI_MANIFEST_PATH "/etc/kubernetes/ensign-cni.yaml"
 #define CNI_COMMAND_PATH "/var/lib/ensign-apply/cni-command"

@@ -107,11 +107,12 @@ static void runtime_write(const struct cluster *cluster, struct bytes *out)
 static void removed_write(const struct step_view *view, struct bytes *out)
 {
     const unsigned kept = 1u << RENDER_HOST;
+    const char *data = step_cluster(view)->bootstrap.etcd_data_dir;
     AUTO(bytes) text = {0};
     bytes_append_text(&text, "/etc/ensign/node " MARKS_FOLDER " " CNI_MANIFEST_PATH " " EXTERNAL_CRL_PATH
-                             " " STACKED_CRL_PATH);
+                             " " STACKED_CRL_PATH " " RESTORE_MANIFESTS_PATH);
     if (view->node->roles & ROLE_ETCD)
-        bytes_appendf(&text, " %s", step_cluster(view)->bootstrap.etcd_data_dir);
+        bytes_appendf(&text, " %s %s.ensign-restore", data, data);
     for (const struct render_file *file = render_files; file->path; file++)
         if (!(kept & 1u << file->purpose) && file->applies(step_cluster(view), view->node))
             bytes_appendf(&text, " %s", file->path);
@@ -167,6 +168,7 @@ static void etcd_write(const struct step_view *view, struct bytes *out)
     const struct catalogue_item *bundle = own_item(view, "etcd-ca"),
                                 *client = own_item(view, "etcd-healthcheck-client");
     AUTO(bytes) others = {0};
+    AUTO(bytes) members = {0};
     char host[HOST_TEXT_SIZE];
     for (size_t i = 0; i < cluster->nodes_count; i++) {
         render_host(&cluster->nodes[i], host);
@@ -175,14 +177,17 @@ static void etcd_write(const struct step_view *view, struct bytes *out)
     }
     render_host(view->node, host);
     bytes_appendf(out, "etcd_own=https://%s:2379\npeer_url=https://%s:2380\n", host, host);
+    render_members(cluster, &members);
     variable(out, "etcd_others", bytes_text(&others));
+    variable(out, "initial_cluster", bytes_text(&members));
     variable(out, "etcd_ca", bundle ? bundle->path : "");
     variable(out, "etcd_client_cert", client ? client->path : "");
     variable(out, "etcd_client_key", client ? client->key_path : "");
     variable(out, "etcd_join", ETCD_JOIN_PATH);
+    variable(out, "set_aside", RESTORE_MANIFESTS_PATH);
     variable(out, "etcd_runs", view->etcd_runs ? "yes" : "");
     variable(out, "etcd_data_dir", cluster->bootstrap.etcd_data_dir);
-    out->failed |= others.failed;
+    out->failed |= others.failed || members.failed;
 }
 
 static enum err variables_write(const struct step_view *view, struct bytes *out, struct fault *f)
@@ -205,6 +210,7 @@ static enum err variables_write(const struct step_view *view, struct bytes *out,
     packages_write(view, out);
     removed_write(view, out);
     units_write(view, out);
+    etcd_write(view, out);
     nodes_write(cluster, out);
     runtime_write(cluster, out);
     return phases_write(cluster, out, f);
@@ -255,6 +261,7 @@ enum err step_script(const struct step_view *view, const struct step_kind *kind,
     CLEANUP(secret_cleanup) struct bytes out = {0};
     bytes_append_text(&out, shipped_steps_script);
     bytes_append_text(&out, shipped_members_script);
+    bytes_append_text(&out, kind->functions ? kind->functions : "");
     TRY(variables_write(view, &out, f));
     if (view->upgrade) {
         TRY(upgrade_variables(view->upgrade, view, view->upgraded, &out, f));

@@ -14,10 +14,9 @@ static enum err member_files_find(const struct render *render, struct member_fil
     return render_item(render, separate ? "etcd-peer" : "etcd-member", &files->peer, f);
 }
 
-static void members_append(const struct cluster *cluster, struct bytes *out)
+void render_members(const struct cluster *cluster, struct bytes *out)
 {
     const char *comma = "";
-    bytes_append_text(out, "ETCD_INITIAL_CLUSTER=");
     for (size_t i = 0; i < cluster->nodes_count; i++) {
         char host[HOST_TEXT_SIZE];
         if (!(cluster->nodes[i].roles & ROLE_ETCD))
@@ -26,7 +25,6 @@ static void members_append(const struct cluster *cluster, struct bytes *out)
         bytes_appendf(out, "%s%s=https://%s:2380", comma, cluster->nodes[i].name, host);
         comma = ",";
     }
-    bytes_append_text(out, "\n");
 }
 
 static void addresses_append(const struct render *render, struct bytes *out)
@@ -60,8 +58,9 @@ enum err render_etcd(const struct render *render, struct bytes *ret_text, struct
     render_banner(&out);
     bytes_appendf(&out, "ETCD_NAME=%s\nETCD_DATA_DIR=%s\n", render->node->name, cluster->bootstrap.etcd_data_dir);
     addresses_append(render, &out);
-    members_append(cluster, &out);
-    bytes_append_text(&out, "ETCD_INITIAL_CLUSTER_STATE=new\n");
+    bytes_append_text(&out, "ETCD_INITIAL_CLUSTER=");
+    render_members(cluster, &out);
+    bytes_append_text(&out, "\nETCD_INITIAL_CLUSTER_STATE=new\n");
     bytes_appendf(&out, "ETCD_INITIAL_CLUSTER_TOKEN=%s\n", cluster->name);
     tls_append(files.server, files.bundle->path, "", &out);
     tls_append(files.peer, files.bundle->path, "PEER_", &out);

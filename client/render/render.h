@@ -68,6 +68,9 @@ void render_banner(struct bytes *out);
 /* {"name": "value"} or NULL, as lines NAMEvalue with this before and between. */
 void render_pairs(struct bytes *out, const json_t *pairs, const char *before, const char *between, const char *after);
 
+/* The members of etcd as its --initial-cluster has them: "one=https://192.0.2.1:2380,two=…". */
+void render_members(const struct cluster *cluster, struct bytes *out);
+
 /* The ordinal of the node among those with one of these roles, from 0. */
 unsigned render_ordinal(const struct render *render, unsigned roles);
 

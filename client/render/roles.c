@@ -22,6 +22,12 @@ bool has_crio(const struct cluster *cluster, const struct node_entry *node)
     return has_kubelet(cluster, node) && cluster->bootstrap.runtime == RUNTIME_CRIO;
 }
 
+bool is_etcd_member(const struct cluster *cluster, const struct node_entry *node)
+{
+    (void)cluster;
+    return node->roles & ROLE_ETCD;
+}
+
 bool has_external_etcd(const struct cluster *cluster, const struct node_entry *node)
 {
     return node->roles & ROLE_ETCD && cluster->etcd_topology == ETCD_EXTERNAL;
