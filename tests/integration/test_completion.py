@@ -13,7 +13,7 @@ from lib.world import Case
 
 FORMATS = ['json', 'name', 'table', 'wide', 'yaml']
 SERVICE = ['--context', '--help', '--output', '--server', '--timeout', '--token-file']
-FIRST = ['agent', 'audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'help', 'identity', 'recovery',
+FIRST = ['agent', 'audit', 'ca', 'certificate', 'clock', 'cluster', 'completion', 'enroll', 'etcd', 'help', 'identity', 'recovery',
          'restore', 'rotate', 'shared-key', 'token', 'user', 'version', 'whoami']
 
 # line, candidates
@@ -51,6 +51,15 @@ LINES = [
     ('ensign help ', FIRST),
     ('ensign help token ', ['create', 'list', 'revoke']),
     ('ensign help token create ', []),
+    ('ensign e', ['enroll', 'etcd']),
+    ('ensign etcd ', ['snapshot']),
+    ('ensign etcd snapshot ', ['restore', 'save']),
+    ('ensign etcd snapshot s', ['save']),
+    ('ensign etcd snapshot save a-', ['a-file']),
+    ('ensign etcd snapshot save --f', ['--file', '--force']),
+    ('ensign etcd snapshot restore a.db --y', ['--yes']),
+    ('ensign help etcd ', ['snapshot']),
+    ('ensign help etcd snapshot ', ['restore', 'save']),
     ('ensign frobnicate ', []),
     ('ensign frobnicate --', []),
     ('ensign whoami ', []),
@@ -109,7 +118,7 @@ class Completion(Case):
 
     def test_every_command_and_option(self):
         """What help lists is what the shells offer."""
-        commands = re.findall(r'^  ensign ([a-z]+(?: [a-z-]+)?) ', run(ENSIGN, 'help').stdout, re.M)
+        commands = re.findall(r'^  ensign ([a-z]+(?: [a-z-]+){0,2}) ', run(ENSIGN, 'help').stdout, re.M)
         self.assertGreater(len(commands), 15)
         for name in commands:
             options = re.findall(r'^  (?:-\w,|   ) (--[a-z-]+)', run(ENSIGN, 'help', *name.split()).stdout.split('Options:')[1], re.M)

@@ -44,13 +44,13 @@ def kubeadm_seconds(topology):
 
 
 class Applying:
-    """One `ensign cluster apply`, or another such command, while it runs."""
+    """One `ensign cluster apply`, or another command, while it runs."""
 
-    def __init__(self, it, *more, command='apply'):
+    def __init__(self, it, *more, words=('cluster', 'apply')):
         self.it, self.lines, self.started = it, [], time.monotonic()
         self.marks = it.marks()
-        words = it.bastion.command('ensign', 'cluster', command, '-f', it.file, *more)
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command = it.bastion.command('ensign', *words, '-f', it.file, *more)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True, bufsize=1)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -115,19 +115,19 @@ class Bringup(lab.Lab):
         return self.ensign('cluster', command, '-f', self.file, *self.options, *more, **how)
 
     @contextlib.contextmanager
-    def applying(self, *more, command='apply'):
-        running = Applying(self, *self.options, *more, command=command)
+    def applying(self, *more, **how):
+        running = Applying(self, *self.options, *more, **how)
         try:
             yield running
         finally:
             if running.process.poll() is None:
                 running.kill()
 
-    def apply(self, *more, check=True, command='apply'):
-        with self.applying(*more, command=command) as running:
+    def apply(self, *more, check=True, **how):
+        with self.applying(*more, **how) as running:
             running.end()
         if check and running.code != 0:
-            raise AssertionError(f'{command} exited {running.code}\n{running.text}')
+            raise AssertionError(f'it exited {running.code}\n{running.text}')
         return running
 
     def apply_beside(self, by_kubeadm):

@@ -53,7 +53,7 @@ class Repository(lab.Case):
         edits = [*SMALL, ('1.20.2-1.1', '1.20.2-1.2')]
         self.lab.place(repository=True, ensign=True, nodes=NODES, edits=edits)
         self.assertEqual(6, self.lab.apply(check=False).code, 'another file than the service has')
-        made = self.lab.apply('--to', '1.20.2', '--force', command='upgrade')
+        made = self.lab.apply('--to', '1.20.2', '--force', words=('cluster', 'upgrade'))
         print(f'to other packages: {made.seconds:.1f} s', flush=True)
         for name in NODES:
             host = self.lab.hosts[name]

@@ -38,7 +38,7 @@ class Upgrade(lab.Case):
         cls.lab.kubectl('rollout', 'status', 'deployment', 'ship', '--timeout', '120s')
 
     def upgrade(self, *more, **how):
-        return self.lab.apply('--to', VERSION, *more, command='upgrade', **how)
+        return self.lab.apply('--to', VERSION, *more, words=('cluster', 'upgrade'), **how)
 
     def done(self, text):
         """The nodes that were upgraded, in their order."""
@@ -112,7 +112,7 @@ class Upgrade(lab.Case):
         self.assertEqual(issued, self.lab.issued())
 
     def test_4_killed_on_a_drained_node(self):
-        with self.lab.applying('--to', VERSION, '--force', command='upgrade') as running:
+        with self.lab.applying('--to', VERSION, '--force', words=('cluster', 'upgrade')) as running:
             self.assertEqual('masterone', running.wait_begun('upgrade_kubelet'), running.text)
             running.kill()
         self.assertEqual(-signal.SIGKILL, running.code)

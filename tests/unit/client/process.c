@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -43,6 +44,36 @@ static void prints_and_ends(void **state)
         assert_int_equal(result.status, rows[i].status);
         assert_string_equal(bytes_text(&result.output), rows[i].output);
         assert_string_equal(bytes_text(&result.error), rows[i].error);
+    }
+}
+
+/* What comes of two places, and goes to a file. */
+static void through_files(void **state)
+{
+    (void)state;
+    static const char *const arguments[] = {"sh", "-c", "cat; echo said >&2", NULL};
+    static const struct {
+        const char *input, *more, *output;
+    } rows[] = {{"one ", "other", "one other"}, {"", "other", "other"}, {"one", "", "one"}, {"", "", ""}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char got[16] = "";
+        struct fault f = {0};
+        FILE *file = tmpfile();
+        AUTO(process_result) result = {0};
+        const struct process process = {.arguments = arguments,
+                                        .input = span_text(rows[i].input),
+                                        .more = span_text(rows[i].more),
+                                        .output_file = fileno(file),
+                                        .deadline_ms = 30000,
+                                        .output_max = 6, /* of the file there is no limit */
+                                        .stop = -1};
+        assert_int_equal(process_run(&process, &result, &f), OK);
+        assert_int_equal(result.end, PROCESS_EXITED);
+        assert_string_equal(bytes_text(&result.error), "said\n");
+        assert_int_equal(result.output.size, 0);
+        assert_true(pread(fileno(file), got, sizeof got - 1, 0) >= 0);
+        assert_string_equal(got, rows[i].output);
+        fclose(file);
     }
 }
 
@@ -100,9 +131,8 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_and_ends), cmocka_unit_test(much_goes_through),
-        cmocka_unit_test(is_killed),       cmocka_unit_test(children_are_killed),
-        cmocka_unit_test(absent),
+        cmocka_unit_test(prints_and_ends), cmocka_unit_test(through_files),       cmocka_unit_test(much_goes_through),
+        cmocka_unit_test(is_killed),       cmocka_unit_test(children_are_killed), cmocka_unit_test(absent),
     };
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }
