@@ -135,8 +135,10 @@ static enum err certificate_step(const struct turn *turn, const struct catalogue
         TRY(done_write(turn, tracked->name, text, f));
     bool whole; /* somebody may have removed it, or edited it, which is for them to settle */
     TRY(profile_put(turn, item, PUT_LOOK, &whole, f));
-    if (!whole || (done.size > 0 && strcmp(bytes_text(&done), text) != 0))
+    if (!whole || (done.size > 0 && strcmp(bytes_text(&done), text) != 0)) {
+        TRY(server_change_check(turn, item, tracked, bytes_text(&done), f));
         return certificate_finish(turn, item, tracked, f);
+    }
     char before[SERIAL_TEXT_SIZE];
     strcpy(before, tracked->serial);
     TRY(renewal_do(turn, item, tracked, f));

@@ -105,6 +105,14 @@ bool tracked_backed_off(const struct agent *agent, const struct tracked *tracked
 /* Looks whether the certificate is shown where it is served. */
 void tracked_served(const struct turn *turn, struct tracked *tracked);
 
+/* ---- server_change.c ---- */
+
+/* Whether a kubeconfig may get its server of now.
+ *   done  what was in use of it: its serial and its server
+ * ERR_CONFLICT (CODE_PENDING): that one cannot be used yet, or not by all the API servers behind it. */
+MUST_USE enum err server_change_check(const struct turn *turn, const struct catalogue_item *item,
+                                      const struct tracked *tracked, const char *done, struct fault *f);
+
 /* ---- certificate.c, shared.c ---- */
 
 /* All that is to be done now for a certificate, a bundle, or what control planes share. What failed is kept in

@@ -198,6 +198,22 @@ static bool tidy_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE
     return is_file(view, SUPER_ADMIN_CONF) && why(ret_why, SUPER_ADMIN_CONF " is there, which gets past RBAC");
 }
 
+/* ---- clusters that run ---- */
+
+static bool kubelet_started(const struct step_view *view)
+{
+    return is_file(view, KUBELET_CONFIG);
+}
+
+/* The configuration is of the cluster file's minor version: where that is still to come, kubeadm does not read it. */
+static bool settings_readable(const struct step_view *view)
+{
+    const struct fact_row *row = fact_find(view->facts, LIST_VERSIONS, "kubeadm");
+    unsigned minor = 0;
+    return step_initialised(view) && row && sscanf(row->cells[1], "v1.%u.", &minor) == 1 &&
+           minor == step_cluster(view)->kubernetes_minor;
+}
+
 /* ---- the table ---- */
 
 #define FILES_OF(purpose) (1u << (purpose))
@@ -210,6 +226,8 @@ const struct step_kind step_kinds[] = {
     {STAGE_ENSIGN, "ensign", "install ensign", .applies = is_any, .needed = ensign_needed, .once = true,
      .more_files = ensign_files, .deadline_seconds = 600},
     {STAGE_ENROL, "enrol", "get certificates", .applies = is_any, .needed = enrol_needed, .deadline_seconds = 300},
+    {STAGE_ENROL, "certificates", "have the API server show its names", .applies = is_control_plane,
+     .when = step_initialised, .more_files = names_files, .deadline_seconds = 300},
     {STAGE_ETCD, "etcd", "run etcd", .applies = has_external_etcd, .needed = etcd_needed,
      .purposes = FILES_OF(RENDER_ETCD), .deadline_seconds = 300},
     {STAGE_ETCD, "etcd", "etcd is healthy", .gate = true, .applies = has_external_etcd, .deadline_seconds = 120},
@@ -221,15 +239,22 @@ const struct step_kind step_kinds[] = {
      .purposes = FILES_OF(RENDER_STATIC_POD), .deadline_seconds = 60},
     {STAGE_LOAD_BALANCER, "balancer", "the load balancer listens", .gate = true, .applies = has_balancer,
      .deadline_seconds = 60},
+    {STAGE_LOAD_BALANCER, "kubeconfigs", "have kubeconfigs name their server", .applies = has_kubelet,
+     .when = kubelet_started, .more_files = kubeconfigs_files, .deadline_seconds = 300},
     {STAGE_INIT, "init", "kubeadm init", .applies = is_first_control_plane, .needed = control_plane_needed,
-     .once = true, .purposes = FILES_OF(RENDER_KUBEADM), .deadline_seconds = 900},
+     .once = true, .purposes = FILES_OF(RENDER_KUBEADM) | FILES_OF(RENDER_SETTINGS), .more_files = control_plane_files,
+     .deadline_seconds = 900},
     {STAGE_INIT, "control_plane", "the first control plane is healthy", .gate = true, .applies = is_first_control_plane,
      .deadline_seconds = 900},
     {STAGE_CONTROL_PLANES, "control_plane", "kubeadm join as a control plane", .serial = true,
      .applies = is_further_control_plane, .needed = control_plane_needed, .once = true,
-     .purposes = FILES_OF(RENDER_KUBEADM), .deadline_seconds = 900},
+     .purposes = FILES_OF(RENDER_KUBEADM) | FILES_OF(RENDER_SETTINGS), .more_files = control_plane_files,
+     .deadline_seconds = 900},
     {STAGE_CONTROL_PLANES, "control_plane", "the control planes are healthy", .gate = true,
      .applies = is_further_control_plane, .deadline_seconds = 900},
+    {STAGE_CONTROL_PLANES, "settings", "change the settings of the control plane", .serial = true,
+     .applies = is_control_plane, .when = settings_readable, .purposes = FILES_OF(RENDER_SETTINGS),
+     .deadline_seconds = 900},
     {STAGE_NETWORK, "bridge", "connect pods by a bridge and routes", .applies = has_bridge, .needed = bridge_needed,
      .purposes = FILES_OF(RENDER_CNI), .deadline_seconds = 60},
     {STAGE_NETWORK, "manifest", "apply the manifest of the CNI", .applies = applies_cni_manifest,
@@ -237,7 +262,7 @@ const struct step_kind step_kinds[] = {
     {STAGE_NETWORK, "command", "run the command of the CNI", .applies = applies_cni_command,
      .more_files = cni_command_files, .deadline_seconds = 900},
     {STAGE_WORKERS, "worker", "kubeadm join", .applies = is_only_worker, .needed = worker_needed, .once = true,
-     .purposes = FILES_OF(RENDER_KUBEADM), .deadline_seconds = 600},
+     .purposes = FILES_OF(RENDER_KUBEADM), .more_files = kubeconfigs_files, .deadline_seconds = 600},
     {STAGE_WORKERS, "kubelet", "the kubelet is healthy", .gate = true, .applies = is_only_worker,
      .deadline_seconds = 120},
     {STAGE_WORKERS, "labels", "label nodes", .applies = applies_labels, .more_files = label_files,
@@ -294,7 +319,7 @@ enum err step_needed(const struct step_view *view, const struct step_kind *kind,
 {
     ret_why[0] = '\0';
     *ret_needed = false;
-    if (kind->gate || !kind->applies(step_cluster(view), view->node))
+    if (kind->gate || !kind->applies(step_cluster(view), view->node) || (kind->when && !kind->when(view)))
         return OK;
     *ret_needed = (interrupted(view, kind) && why(ret_why, "it was interrupted")) ||
                   (kind->needed && kind->needed(view, ret_why));

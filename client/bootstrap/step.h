@@ -76,6 +76,8 @@ struct step_kind {
     bool gate;
     bool serial; /* one host at a time */
     bool (*applies)(const struct cluster *cluster, const struct node_entry *node);
+    /* Whether the host has what it is about, which an earlier step makes as it is to be. NULL: always. */
+    bool (*when)(const struct step_view *view);
     /* Why it is needed, beside its files; false: it is not. NULL: for its files only. */
     bool (*needed)(const struct step_view *view, char ret_why[STEP_WHY_SIZE]);
     bool once;         /* what its files say is of no interest any more once it is done */

@@ -219,12 +219,55 @@ enum err label_files(const struct step_view *view, struct step_files *files, str
     return file_add(files, LABELS_PATH, 0644, &text, f);
 }
 
+/* ---- what is to be in use ---- */
+
+/* As a URL has it. */
+static void address_line(struct bytes *out, const struct address *address)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    address_text(address, text);
+    bytes_appendf(out, address->size == 16 ? "[%s]\n" : "%s\n", text);
+}
+
+enum err names_files(const struct step_view *view, struct step_files *files, struct fault *f)
+{
+    struct bytes text = {0};
+    for (size_t i = 0; i < view->catalogue->count; i++) {
+        const struct catalogue_item *item = &view->catalogue->items[i];
+        const struct alternative_names *names = &item->content.names;
+        if (item->node != view->node || strcmp(item->name, "apiserver") != 0)
+            continue;
+        for (size_t j = 0; j < names->dns_count; j++)
+            bytes_appendf(&text, "%s\n", names->dns[j]);
+        for (size_t j = 0; j < names->addresses_count; j++)
+            address_line(&text, &names->addresses[j]);
+    }
+    return file_add(files, APISERVER_NAMES_PATH, 0644, &text, f);
+}
+
+enum err kubeconfigs_files(const struct step_view *view, struct step_files *files, struct fault *f)
+{
+    struct bytes text = {0};
+    for (size_t i = 0; i < view->catalogue->count; i++) {
+        const struct catalogue_item *item = &view->catalogue->items[i];
+        if (item->node == view->node && item->kind == CATALOGUE_KUBECONFIG && !item->transient)
+            bytes_appendf(&text, "%s %s\n", item->path, item->server);
+    }
+    return file_add(files, KUBECONFIGS_PATH, 0644, &text, f);
+}
+
+enum err control_plane_files(const struct step_view *view, struct step_files *files, struct fault *f)
+{
+    TRY(names_files(view, files, f));
+    return kubeconfigs_files(view, files, f);
+}
+
 /* ---- what to ask for ---- */
 
 static const char *const always_asked[] = {
-    KUBERNETES_LIST, KUBERNETES_KEYRING, RUNTIME_LIST,     RUNTIME_KEYRING,   APISERVER_MANIFEST,
-    KUBELET_CONFIG,  SUPER_ADMIN_CONF,   CNI_BRIDGE_PATH,  CNI_MANIFEST_PATH, CNI_COMMAND_PATH,
-    LABELS_PATH,     EXTERNAL_CRL_PATH,  STACKED_CRL_PATH,
+    KUBERNETES_LIST, KUBERNETES_KEYRING, RUNTIME_LIST,     RUNTIME_KEYRING,      APISERVER_MANIFEST,
+    KUBELET_CONFIG,  SUPER_ADMIN_CONF,   CNI_BRIDGE_PATH,  CNI_MANIFEST_PATH,    CNI_COMMAND_PATH,
+    LABELS_PATH,     EXTERNAL_CRL_PATH,  STACKED_CRL_PATH, APISERVER_NAMES_PATH, KUBECONFIGS_PATH,
 };
 
 static size_t render_files_count(void)

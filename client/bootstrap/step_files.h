@@ -15,6 +15,8 @@
 #define CNI_MANIFEST_PATH "/etc/kubernetes/ensign-cni.yaml"
 #define CNI_COMMAND_PATH "/var/lib/ensign-apply/cni-command"
 #define LABELS_PATH "/var/lib/ensign-apply/node-labels"
+#define APISERVER_NAMES_PATH "/var/lib/ensign-apply/apiserver-names"
+#define KUBECONFIGS_PATH "/var/lib/ensign-apply/kubeconfigs"
 #define ENSIGN_PACKAGE_PATH "/var/cache/ensign/ensign.deb"
 
 /* Of the kernel, by name; NULL at the end. */
@@ -27,5 +29,8 @@ node_is is_first_with_network; /* a CNI comes with the cluster file, so that nod
 
 typedef enum err step_more_files(const struct step_view *view, struct step_files *files, struct fault *f);
 step_more_files repository_files, ensign_files, cni_manifest_files, cni_command_files, label_files;
+step_more_files names_files;         /* of the API server's certificate, a line each */
+step_more_files kubeconfigs_files;   /* lines of PATH SERVER */
+step_more_files control_plane_files; /* both */
 
 #endif

@@ -1,5 +1,5 @@
-/* A step as a program for sh: steps.sh, what it has to know as variables, its files, the call. All texts are quoted;
- * the contents of files are base64. */
+/* A step as a program for sh: steps.sh and settings.sh, what it has to know as variables, its files, the call. All
+ * texts are quoted; the contents of files are base64. */
 #include <stdio.h>
 #include <string.h>
 
@@ -193,8 +193,9 @@ static void etcd_write(const struct step_view *view, struct bytes *out)
 static enum err variables_write(const struct step_view *view, struct bytes *out, struct fault *f)
 {
     const struct cluster *cluster = step_cluster(view);
-    char host[HOST_TEXT_SIZE];
+    char host[HOST_TEXT_SIZE], endpoint[SERVER_URL_SIZE];
     render_host(view->node, host);
+    apiserver_url(cluster, cluster_first_control_plane(cluster), endpoint);
     variable(out, "own_name", view->node->name);
     variable(out, "host_text", host);
     variable(out, "hurry", view->hurry ? "yes" : "");
@@ -205,6 +206,11 @@ static enum err variables_write(const struct step_view *view, struct bytes *out,
     variable(out, "manifest", CNI_MANIFEST_PATH);
     variable(out, "command", CNI_COMMAND_PATH);
     variable(out, "labels", LABELS_PATH);
+    variable(out, "apiserver_names", APISERVER_NAMES_PATH);
+    variable(out, "kubeconfigs", KUBECONFIGS_PATH);
+    variable(out, "settings", RENDER_SETTINGS_PATH);
+    variable(out, "endpoint", endpoint);
+    variable(out, "first", is_first_control_plane(cluster, view->node) ? "yes" : "");
     number(out, "endpoint_port", cluster->endpoint_port);
     number(out, "control_plane_timeout", cluster->bootstrap.control_plane_timeout_seconds);
     packages_write(view, out);
@@ -261,6 +267,7 @@ enum err step_script(const struct step_view *view, const struct step_kind *kind,
     CLEANUP(secret_cleanup) struct bytes out = {0};
     bytes_append_text(&out, shipped_steps_script);
     bytes_append_text(&out, shipped_members_script);
+    bytes_append_text(&out, shipped_settings_script);
     bytes_append_text(&out, kind->functions ? kind->functions : "");
     TRY(variables_write(view, &out, f));
     if (view->upgrade) {

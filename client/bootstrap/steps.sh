@@ -272,11 +272,14 @@ kubeadm_run() {
     sync -f /etc/kubernetes /var/lib/kubelet # it does not: a power cut could leave empty files where nothing is amiss
 }
 
+# KUBECONFIG: its server
+server_of() { sed -n 's/^ *server: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$1"; }
+
 # kubeadm does not join as a node that is Ready, which the kubelet of an interrupted run is, and for 40 s that of a host
 # that was taken back. A node may say of itself that it is not.
 not_ready() {
     systemctl stop kubelet
-    api=$(sed -n 's/^ *server: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/kubernetes/kubelet.conf)
+    api=$(server_of /etc/kubernetes/kubelet.conf)
     curl -fsS --max-time 10 -o /dev/null --cacert $identity/ca.crt --cert $identity/tls.crt --key $identity/tls.key \
         -X PATCH -H 'Content-Type: application/strategic-merge-patch+json' \
         -d '{"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Joining"}]}}' \

@@ -17,6 +17,7 @@ const struct render_file render_files[] = {
     {RENDER_STATIC_POD, "/etc/kubernetes/manifests/kube-vip.yaml", 0600, has_kube_vip, render_kube_vip},
     {RENDER_KUBEADM, RENDER_KUBEADM_PATH, 0600, is_first_control_plane, render_kubeadm_init},
     {RENDER_KUBEADM, RENDER_KUBEADM_PATH, 0600, joins, render_kubeadm_join},
+    {RENDER_SETTINGS, RENDER_SETTINGS_PATH, 0600, is_control_plane, render_settings},
     {RENDER_CNI, "/etc/cni/net.d/10-ensign-bridge.conflist", 0644, has_bridge, render_cni_bridge},
     {RENDER_CNI, "/etc/systemd/system/" RENDER_ROUTES_UNIT, 0644, has_bridge, render_cni_routes},
     {0},

@@ -12,11 +12,13 @@ enum render_purpose {
     RENDER_LOAD_BALANCER, /* HAProxy; nginx and keepalived */
     RENDER_STATIC_POD,    /* kube-vip, which the kubelet of a control plane starts */
     RENDER_KUBEADM,
+    RENDER_SETTINGS, /* of control planes, as they are to be while they run */
     RENDER_CNI,
 };
 
 #define RENDER_KUBEADM_PATH "/etc/kubernetes/kubeadm.yaml"
 #define ETCD_JOIN_PATH "/run/ensign-etcd-join" /* variables of etcd for the first start of a member that was added */
+#define RENDER_SETTINGS_PATH "/etc/kubernetes/ensign-control-plane.yaml"
 #define RENDER_ROUTES_UNIT "ensign-pod-routes.service"
 
 struct render_file {

@@ -234,18 +234,19 @@ static void component_add(const struct cluster *cluster, enum component componen
         json_member_add(configuration, name, json_pack("{so}", "extraArgs", arguments_json(cluster, arguments)));
 }
 
-static enum err cluster_configuration(const struct render *render, json_t **ret_json, struct fault *f)
+/* version  NULL: whoever uses it says it */
+static enum err cluster_configuration(const struct render *render, const char *version, json_t **ret_json,
+                                      struct fault *f)
 {
     const struct cluster *cluster = render_cluster(render);
     const struct bootstrap *bootstrap = &cluster->bootstrap;
-    char version[32];
     json_t *etcd;
-    version_text(render, version);
     TRY(cluster->etcd_topology == ETCD_EXTERNAL ? external_etcd_json(render, &etcd, f)
                                                 : stacked_etcd_json(render, &etcd, f));
     json_t *json = document_json_of(cluster, "ClusterConfiguration");
     json_member_add(&json, "clusterName", json_string(cluster->name));
-    json_member_add(&json, "kubernetesVersion", json_string(version));
+    if (version)
+        json_member_add(&json, "kubernetesVersion", json_string(version));
     if (cluster->endpoint_host[0])
         json_member_add(&json, "controlPlaneEndpoint", endpoint_json(cluster));
     if (bootstrap->image_repository)
@@ -340,10 +341,12 @@ enum err render_kubeadm_init(const struct render *render, struct bytes *ret_text
 {
     const struct cluster *cluster = render_cluster(render);
     AUTO(bytes) out = {0};
+    char version[32];
     json_t *json = NULL;
+    version_text(render, version);
     TRY(init_configuration(render, &json, f));
     TRY(document_append(&out, json, f));
-    TRY(cluster_configuration(render, &json, f));
+    TRY(cluster_configuration(render, version, &json, f));
     TRY(document_append(&out, json, f));
     if (cluster->bootstrap.proxy_mode != PROXY_NONE)
         TRY(document_append(&out, proxy_configuration(cluster), f));
@@ -359,5 +362,23 @@ enum err render_kubeadm_join(const struct render *render, struct bytes *ret_text
         return fault_set(f, CODE_INVALID, "a join by token needs the pin of the cluster's CA");
     TRY(join_configuration(render, &json, f));
     TRY(document_append(&out, json, f));
+    return bytes_give(&out, ret_text, f);
+}
+
+/* What kubeadm's phases for a running control plane read. It names no version, which is that of what runs, and nothing
+ * that is of use at a join only. */
+enum err render_settings(const struct render *render, struct bytes *ret_text, struct fault *f)
+{
+    const struct cluster *cluster = render_cluster(render);
+    AUTO(bytes) out = {0};
+    json_t *json = document_json_of(cluster, "InitConfiguration");
+    json_member_add(&json, "localAPIEndpoint", local_endpoint_json(render));
+    json_member_add(&json, "nodeRegistration",
+                    json_pack("{ss ss}", "name", render->node->name, "criSocket", socket_text(cluster)));
+    TRY(document_append(&out, json, f));
+    TRY(cluster_configuration(render, NULL, &json, f));
+    TRY(document_append(&out, json, f));
+    if (cluster->bootstrap.proxy_mode != PROXY_NONE)
+        TRY(document_append(&out, proxy_configuration(cluster), f));
     return bytes_give(&out, ret_text, f);
 }

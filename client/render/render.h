@@ -44,6 +44,7 @@ MUST_USE render_function render_keepalived;   /* keepalived.conf */
 MUST_USE render_function render_kube_vip;     /* manifest of a static pod */
 MUST_USE render_function render_kubeadm_init; /* on the first control plane; see kubeadm.c */
 MUST_USE render_function render_kubeadm_join; /* on all others with a kubelet */
+MUST_USE render_function render_settings;     /* of a control plane that runs: kubeadm's, without a version */
 MUST_USE render_function render_cni_bridge;   /* a list of network configurations */
 MUST_USE render_function render_cni_routes;   /* a unit: the routes to the other nodes' pods */
 
