@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ca/base/document.h"
+#include "policies/apiserver.h"
 #include "policies/json.h"
 
 enum { PATH_TEXT_SIZE = 2 * DNS_NAME_MAX + 192 }; /* of a node, and the name of a label with its prefix */
@@ -177,12 +178,32 @@ static void removed_warn(const struct cluster *before, const struct cluster *aft
              groups);
 }
 
+/* Whoever still goes by the endpoint of before has to find it in the certificates. */
+static void endpoint_warn(const struct cluster *before, const struct cluster *after, json_t **warnings)
+{
+    const char *host = before->endpoint_host;
+    struct address address;
+    struct fault ignored = {0};
+    AUTO(alternative_names) names = {0};
+    if (!host[0] || apiserver_names_add(after, cluster_first_control_plane(after), &names, &ignored) != OK)
+        return;
+    bool has = address_parse(host, &address, &ignored) == OK ? alternative_names_has_address(&names, &address)
+                                                             : alternative_names_has_dns(&names, host);
+    if (!has)
+        warn(
+            warnings,
+            "who still connects to %s is refused as soon as the API servers have their new certificates: to change the "
+            "endpoint without that, keep it in apiServer.certSANs until nobody does",
+            host);
+}
+
 static void warnings_add(const struct cluster *before, const struct cluster *after, json_t **warnings)
 {
     const struct node_entry *first = cluster_first_control_plane(after);
     version_warn(before, after, warnings);
     networking_warn(before, after, warnings);
     removed_warn(before, after, warnings);
+    endpoint_warn(before, after, warnings);
     if (before->authority_lifetime_seconds != after->authority_lifetime_seconds)
         warn(warnings, "the CAs that exist keep their end: lifetimes.authorities is for new ones");
     if (before->has_recovery &&

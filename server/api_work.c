@@ -38,6 +38,18 @@ static json_t *certificates_json(const struct work *work)
     return list;
 }
 
+/* Where they lead, which the inventory can change while the certificate stays the same. */
+static json_t *kubeconfigs_json(const struct work *work)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < work->catalogue.count; i++) {
+        const struct catalogue_item *item = &work->catalogue.items[i];
+        if (item->kind == CATALOGUE_KUBECONFIG)
+            json_list_add(&list, json_pack("{ss ss}", "profile", item->profile->name, "server", item->server));
+    }
+    return list;
+}
+
 /* The ETag of what api_authority_bundle answers. */
 static enum err bundle_add(struct app *app, const char *cluster, const char *authority, json_t **list, struct fault *f)
 {
@@ -86,8 +98,8 @@ static enum err work_json(struct app *app, const struct cluster *cluster, const 
     TRY(work_make(app->ca, cluster, node, &work, f));
     TRY(bundles_json(app, &work, &bundles, f));
     TRY(crls_json(app, cluster->name, &crls, f));
-    *ret_json =
-        json_pack("{so so so}", "certificates", certificates_json(&work), "crls", TAKE(crls), "bundles", TAKE(bundles));
+    *ret_json = json_pack("{so so so so}", "certificates", certificates_json(&work), "kubeconfigs",
+                          kubeconfigs_json(&work), "crls", TAKE(crls), "bundles", TAKE(bundles));
     return *ret_json ? OK : fault_no_memory(f);
 }
 

@@ -13,7 +13,7 @@ enum stage {
     STAGE_ENROL,   /* certificates */
     STAGE_ETCD,    /* an external one */
     STAGE_LOAD_BALANCER,
-    STAGE_INIT,           /* the first control plane */
+    STAGE_INIT,           /* the first control plane; settings of all that run */
     STAGE_CONTROL_PLANES, /* the others, one at a time */
     STAGE_NETWORK,        /* of pods */
     STAGE_WORKERS,        /* and the labels of nodes */

@@ -231,10 +231,17 @@ gate_balancer() {
 
 ok() { [ "$(curl -ksS --max-time 3 "$1")" = ok ]; }
 
-# NAME URL SECONDS
+# COMPONENT: what its newest container said last
+container_words() {
+    newest=$(ls -t /var/log/pods/kube-system_"$1"-*/"$1"/*.log 2>/dev/null | head -n 1)
+    [ -z "$newest" ] || { printf 'the container %s said:\n' "$1"; tail -n 4 "$newest" | cut -c -300; } >&2
+}
+
+# NAME URL SECONDS [COMPONENT]
 healthy() {
     await "$3" ok "$2" && return 0
     last_words kubelet
+    [ -z "${4:-}" ] || container_words "$4"
     fail "expected $1 to be healthy$(within "$3"): $2 says: $(curl -ksS --max-time 3 "$2" 2>&1 | head -c 300)"
 }
 
@@ -244,9 +251,9 @@ gate_kubelet() {
 
 gate_control_plane() {
     gate_kubelet
-    healthy "the API server" "https://$host_text:6443/livez" "$control_plane_timeout"
-    healthy "the controller manager" https://127.0.0.1:10257/healthz "$control_plane_timeout"
-    healthy "the scheduler" https://127.0.0.1:10259/healthz "$control_plane_timeout"
+    healthy "the API server" "https://$host_text:6443/livez" "$control_plane_timeout" kube-apiserver
+    healthy "the controller manager" https://127.0.0.1:10257/healthz "$control_plane_timeout" kube-controller-manager
+    healthy "the scheduler" https://127.0.0.1:10259/healthz "$control_plane_timeout" kube-scheduler
 }
 
 # What kubeadm's own interrupted run may have made or left running. Not "all": it may not stand beside what the

@@ -2,6 +2,7 @@
 fail, files that somebody edited, a service that is away, an identity that expired.
 
 Certificates live an hour here, and an agent whose clock is 45 minutes ahead finds each of them due."""
+import http.server
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -241,15 +243,28 @@ class Trouble(Agents):
         run(ENSIGN, 'cluster', 'update', '-f', path, '--context', self.service.context_file)
 
     def test_kubeconfigs_follow_the_endpoint(self):
+        """Once it can be used, and then without being told"""
         root, ran = self.enroll('workerone'), self.folder / 'ran'
         self.settings(root, hooks={'kubelet': {'command': ['touch', str(ran)]}})
         self.agent(root, ahead=None)
         conf, before = root / 'etc/kubernetes/kubelet.conf', self.issued('workerone')
+        silent = type('Silent', (http.server.BaseHTTPRequestHandler,), {'log_message': lambda *_: None})
+        server = http.server.ThreadingHTTPServer((f'{self.network}82', 0), silent)
+        self.addCleanup(server.server_close)
+        endpoint = '{}:{}'.format(*server.server_address)
         self.addCleanup(self.update)
-        self.update((f'controlPlaneEndpoint: {self.network}81:6443', 'controlPlaneEndpoint: lb.example.com:7443'))
-        self.assertNotIn('lb.example.com', conf.read_text())
+        self.update((f'controlPlaneEndpoint: {self.network}81:6443', f'controlPlaneEndpoint: {endpoint}'))
+        self.assertNotIn(endpoint, conf.read_text())
+        self.assertIn(f'until https://{endpoint} can be used', self.agent(root, ahead=None, exit_code=PENDING).stderr)
+        self.assertNotIn(endpoint, conf.read_text())
+        self.assertFalse(ran.exists())
+        pki, context = self.enroll('masterone') / 'etc/kubernetes/pki', ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pki / 'apiserver.crt', pki / 'apiserver.key')
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
         self.agent(root, ahead=None)
-        self.assertIn('https://lb.example.com:7443', conf.read_text())
+        self.assertIn(f'https://{endpoint}', conf.read_text())
         self.assertTrue(ran.exists())
         self.assertEqual(self.issued('workerone'), before, 'the certificate is the same')
 

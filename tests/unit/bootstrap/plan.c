@@ -258,6 +258,10 @@ static void test_deviations(void **state)
          "enrol one: there is no " SUPER_ADMIN_CONF "; init one: there is no " APISERVER_MANIFEST},
         {TWO, "files", APISERVER_MANIFEST, 0, NULL, "control-planes two: there is no " APISERVER_MANIFEST},
         {TWO, "files", "/etc/kubernetes/kubeadm.yaml", 6, "00", ""}, /* nobody reads it any more */
+        {TWO, "files", APISERVER_NAMES_PATH, 6, "00", "enrol two: " APISERVER_NAMES_PATH " differs"},
+        {WORKER, "files", KUBECONFIGS_PATH, 6, "00", "load-balancer worker: " KUBECONFIGS_PATH " differs"},
+        {ONE, "files", RENDER_SETTINGS_PATH, 6, "00", "init one: " RENDER_SETTINGS_PATH " differs"},
+        {TWO, "files", RENDER_SETTINGS_PATH, 0, NULL, "init two: there is no " RENDER_SETTINGS_PATH},
         {WORKER, "files", KUBELET_CONFIG, 0, NULL, "workers worker: there is no " KUBELET_CONFIG},
         {WORKER, "units", "ensign-pod-routes", 2, "inactive", "network worker: ensign-pod-routes is inactive"},
         {ONE, "files", LABELS_PATH, 6, "00", "workers one: " LABELS_PATH " differs"},
@@ -285,6 +289,32 @@ static void test_interrupted(void **state)
     facts_give(fleet, ONE, facts);
     plan_text(fleet, NULL, &text);
     assert_string_equal(bytes_text(&text), "init one: it was interrupted");
+}
+
+/* What kubeadm of another minor version could not read waits for the upgrade. */
+static void test_settings_wait_for_kubeadm(void **state)
+{
+    struct fleet *fleet = *state;
+    AUTO(bytes) text = {0};
+    all_whole(fleet);
+    json_t *facts = whole(fleet, TWO);
+    change(facts, "files", RENDER_SETTINGS_PATH, 6, "00");
+    change(facts, "versions", "kubeadm", 1, "v1.30.9");
+    facts_give(fleet, TWO, facts);
+    plan_text(fleet, NULL, &text);
+    assert_string_equal(bytes_text(&text), "");
+}
+
+/* The version that runs is none of the settings: an upgrade alone changes it. */
+static void test_settings_have_no_version(void **state)
+{
+    struct fleet *fleet = *state;
+    AUTO(bytes) text = {0};
+    all_whole(fleet);
+    for (size_t i = 0; i < NODES; i++)
+        fleet->views[i].kubernetes_version = "1.31.5";
+    plan_text(fleet, NULL, &text);
+    assert_string_equal(bytes_text(&text), "");
 }
 
 static void test_super_admin_is_tidied_away(void **state)
@@ -388,6 +418,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whole_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deviations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_settings_wait_for_kubeadm, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_settings_have_no_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_super_admin_is_tidied_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kube_vip, setup_kube_vip, teardown),
         cmocka_unit_test_setup_teardown(test_only, setup, teardown),

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "ca/base/encode.h"
+#include "client/agent/health.h"
 #include "client/agent/hooks.h"
 #include "client/agent/program.h"
 #include "client/agent/schedule.h"
@@ -296,6 +297,63 @@ static void test_served(void **state)
     made_certificate_cleanup(&ca);
 }
 
+/* ---- what answers ---- */
+
+static void respond_unauthorized(void *context, const char *request, struct bytes *response)
+{
+    (void)context, (void)request;
+    bytes_append_text(response, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+static void bundle_append(struct bytes *out, X509 *certificate)
+{
+    unsigned char *der = NULL;
+    int size = i2d_X509(certificate, &der);
+    pem_append(out, "CERTIFICATE", span(der, (size_t)size));
+    OPENSSL_free(der);
+}
+
+/* A server by its name, which is asked at another place. */
+static void test_health_by_name(void **state)
+{
+    (void)state;
+    struct made_certificate ca =
+        certificate_make(&(struct making){.name = "ca", .authority = true, .not_after_seconds = 600});
+    struct made_certificate leaf =
+        certificate_make(&(struct making){.name = "api.example.com", .issuer = &ca, .not_after_seconds = 600});
+    const struct made_certificate *const chain[] = {&ca, NULL};
+    struct tls_server *server = tls_server_start(&leaf, chain, respond_unauthorized, NULL);
+    char at[64];
+    AUTO(bytes) bundle = {0};
+    bundle_append(&bundle, ca.certificate);
+    snprintf(at, sizeof at, "127.0.0.1:%u", tls_server_port(server));
+    const struct {
+        const char *endpoint, *at;
+        bool named;
+        enum code code;
+    } rows[] = {
+        {"api.example.com:6443", at, true, CODE_NONE},
+        {"api.example.com:6443", at, false, CODE_UNREACHABLE},
+        {"other.example.com:6443", at, true, CODE_UNTRUSTED},
+        {at, NULL, true, CODE_UNTRUSTED},
+        {"api.example.com:6443", "127.0.0.1:1", true, CODE_UNREACHABLE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct fault f = {0};
+        const struct health_request request = {.endpoint = rows[i].endpoint,
+                                               .path = "/livez",
+                                               .at = rows[i].at,
+                                               .named = rows[i].named,
+                                               .bundle = bytes_span(&bundle)};
+        enum err err = health_ask(&request, &f);
+        if (f.code != rows[i].code || (err == OK) != (rows[i].code == CODE_NONE))
+            fail_msg("row %zu: %d, \"%s\"", i, (int)f.code, f.text);
+    }
+    free(tls_server_stop(server));
+    made_certificate_cleanup(&leaf);
+    made_certificate_cleanup(&ca);
+}
+
 /* ---- CRLs ---- */
 
 AUTO_POINTER(X509_CRL, X509_CRL_free)
@@ -388,7 +446,8 @@ int main(void)
         cmocka_unit_test(test_backoff),  cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_settings), cmocka_unit_test(test_settings_refused),
         cmocka_unit_test(test_program),  cmocka_unit_test(test_program_output_is_cut),
-        cmocka_unit_test(test_served),   cmocka_unit_test(test_crl),
+        cmocka_unit_test(test_served),   cmocka_unit_test(test_health_by_name),
+        cmocka_unit_test(test_crl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
