@@ -4,7 +4,8 @@
  * interrupted anywhere: key and request are stored, the successor is asked for with this key however often it takes,
  * checked, and put into the node's folder as one set; from there it is installed where kubeadm and etcd look; who reads
  * it only at its start is restarted; what is shown over TLS is compared; the service is told. Each certificate is for
- * itself: one that fails is tried again, later each time, and holds up no other.
+ * itself: one that fails is tried again, later each time, and holds up no other. A kubeconfig gets another server once
+ * that one can be used (server_change.c).
  *
  * Between turns the agent waits for the service to have work; without that it goes by time. Who never lets it wait
  * makes it pause. What it fetched before is not sent again while it is the same (client/answers.h). */

@@ -167,11 +167,11 @@ class Bringup(lab.Lab):
         wait_for(f'{name} to answer', lambda: self.ssh(name, 'true', check=False).returncode == 0, 60)
 
     @contextlib.contextmanager
-    def writing(self, what, failed_max=40, gap_max_seconds=15):
-        """Somebody writes through the API meanwhile: no acknowledged write may be lost, and few may fail."""
+    def writing(self, what, failed_max=40, gap_max_seconds=15, address=None):
+        """Somebody writes through the API meanwhile, by the load balancer or at that address: no acknowledged write may
+        be lost, and few may fail."""
         self.kubectl('create', 'namespace', NAMESPACE, check=False)
-        address = ENDPOINTS[self.topology], 6443
-        writer = Writer(self.bastion, address, self.hosts[self.first].read(ADMIN), self.folder)
+        writer = Writer(self.bastion, (address or ENDPOINTS[self.topology], 6443), self.hosts[self.first].read(ADMIN), self.folder)
         writer.start()
         try:
             wait_for('the first writes', lambda: len(writer.acknowledged) > 10, 60)
