@@ -45,6 +45,7 @@ static const char *const fit[][2] = {
     {"units", "[[\"ufw\",\"loaded\",\"inactive\",\"disabled\"]]"},
     {"authorities", "[]"},
     {"remains", "[[\"/etc/ensign/node\"]]"},
+    {"begun", "[]"},
 };
 
 struct row {
@@ -124,6 +125,8 @@ static const struct row rows[] = {
     {"another CA", ETCD, "authorities", "[[\"/etc/kubernetes/pki/ca.crt\",\"" CA_TWO "\"]]", 0, 0, "error cluster"},
     {"half a cluster", ETCD, "remains", "[[\"/etc/kubernetes/kubelet.conf\"]]", 0, 0, "error cluster"},
     {"data of etcd", ETCD, "remains", "[[\"/var/lib/etcd\"]]", 0, 0, "error cluster"},
+    {"a bring-up that was interrupted", ETCD, "begun", "[[\"etcd\"]]", 0, 0, ""},
+    {"a restore that was interrupted", ETCD, "begun", "[[\"restore\"]]", 0, 0, "error etcd"},
 };
 
 static void facts_make(const char *name, const struct row *row, struct host_report *report)
