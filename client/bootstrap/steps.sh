@@ -379,7 +379,8 @@ drain() {
 step_drain() {
     read -r drained force
     known=$(kubectl --kubeconfig $admin get node "$drained" --ignore-not-found -o name) || fail "the API server does not answer"
-    [ -z "$known" ] || drain "$drained" ${force:+--force}
+    [ -z "$known" ] || (drain "$drained" ${force:+--force}) ||
+        fail "those that nothing makes again: save what is needed of them, and have them deleted by --force; $drained takes no pods until then (kubectl uncordon $drained)"
 }
 
 step_node_delete() {
