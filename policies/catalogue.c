@@ -225,6 +225,11 @@ static const char *path_choose(const struct cluster *cluster, const char *standa
     return standard;
 }
 
+const char *catalogue_members_bundle(const struct cluster *cluster)
+{
+    return path_choose(cluster, cluster->etcd_topology == ETCD_STACKED ? PKI "etcd/ca.crt" : ETCD "ca.crt");
+}
+
 static enum key_algorithm key_pair_algorithm(const struct cluster *cluster)
 {
     const enum key_algorithm wanted = cluster->certificate_algorithm;

@@ -66,6 +66,9 @@ json_t *catalogue_json(const struct catalogue *catalogue);
  * unless the control planes share it. */
 bool catalogue_expects(const struct cluster *cluster, const struct node_entry *node, const struct profile *profile);
 
+/* Where the members of its etcd have the CA bundle. Borrowed. */
+const char *catalogue_members_bundle(const struct cluster *cluster);
+
 /* Whether another file than this one lies there by default. */
 bool catalogue_path_taken(const char *path, enum cluster_path which);
 

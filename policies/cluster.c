@@ -412,6 +412,12 @@ static enum err document_keep(const struct document *document, struct cluster *c
     return bytes_check(&cluster->document, f);
 }
 
+static void crl_path_make(struct cluster *cluster)
+{
+    const char *bundle = catalogue_members_bundle(cluster);
+    snprintf(cluster->crl_path, sizeof cluster->crl_path, "%.*s/crl.der", (int)(strrchr(bundle, '/') - bundle), bundle);
+}
+
 enum err cluster_read(const struct document *document, struct cluster *ret_cluster, struct fault *f)
 {
     static const char *const keys[] = {"apiVersion",
@@ -446,6 +452,7 @@ enum err cluster_read(const struct document *document, struct cluster *ret_clust
     kubeconfigs_read(&root, &cluster);
     keys_read(&root, &cluster);
     paths_read(&root, &cluster);
+    crl_path_make(&cluster);
     recovery_read(&root, &cluster);
     TRY(inventory_read(&nodes, &cluster, f));
     topology_check(&nodes, &cluster);

@@ -116,6 +116,7 @@ struct cluster {
     bool has_recovery;                        /* default false */
     uint8_t recovery_key[SEALING_KEY_SIZE];
     char paths[PATHS_COUNT][CLUSTER_PATH_MAX + 1]; /* empty: where the catalogue has it */
+    char crl_path[CLUSTER_PATH_MAX + 16];          /* of etcd's CRL: beside the CA bundle of its members */
     struct bootstrap bootstrap;
     struct node_entry *nodes; /* in the order of the file */
     const struct node_entry **nodes_by_name;

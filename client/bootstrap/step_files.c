@@ -70,11 +70,6 @@ static enum err copy_add(struct step_files *files, const char *path, struct span
     return file_add(files, path, 0644, &copy, f);
 }
 
-static const char *crl_path(const struct step_view *view)
-{
-    return step_cluster(view)->etcd_topology == ETCD_EXTERNAL ? EXTERNAL_CRL_PATH : STACKED_CRL_PATH;
-}
-
 /* While kubeadm init has not come to its end there may be no RBAC; the steps behind it are done after that. */
 static bool before_init(const struct step_view *view, const struct step_kind *kind)
 {
@@ -85,7 +80,7 @@ static bool before_init(const struct step_view *view, const struct step_kind *ki
 static enum err rendered_add(const struct step_view *view, const struct step_kind *kind, const struct render_file *file,
                              struct step_files *files, struct fault *f)
 {
-    const struct fact_row *crl = fact_find(view->facts, LIST_FILES, crl_path(view));
+    const struct fact_row *crl = fact_find(view->facts, LIST_FILES, step_cluster(view)->crl_path);
     const struct render render = {.catalogue = view->catalogue,
                                   .node = view->node,
                                   .kubernetes_version = view->kubernetes_version,
@@ -265,9 +260,9 @@ enum err control_plane_files(const struct step_view *view, struct step_files *fi
 /* ---- what to ask for ---- */
 
 static const char *const always_asked[] = {
-    KUBERNETES_LIST, KUBERNETES_KEYRING, RUNTIME_LIST,     RUNTIME_KEYRING,      APISERVER_MANIFEST,
-    KUBELET_CONFIG,  SUPER_ADMIN_CONF,   CNI_BRIDGE_PATH,  CNI_MANIFEST_PATH,    CNI_COMMAND_PATH,
-    LABELS_PATH,     EXTERNAL_CRL_PATH,  STACKED_CRL_PATH, APISERVER_NAMES_PATH, KUBECONFIGS_PATH,
+    KUBERNETES_LIST, KUBERNETES_KEYRING,   RUNTIME_LIST,     RUNTIME_KEYRING,   APISERVER_MANIFEST,
+    KUBELET_CONFIG,  SUPER_ADMIN_CONF,     CNI_BRIDGE_PATH,  CNI_MANIFEST_PATH, CNI_COMMAND_PATH,
+    LABELS_PATH,     APISERVER_NAMES_PATH, KUBECONFIGS_PATH,
 };
 
 static size_t render_files_count(void)
@@ -281,12 +276,14 @@ static size_t render_files_count(void)
 enum err step_paths(const struct catalogue *catalogue, const struct node_entry *node, const char ***ret_paths,
                     struct fault *f)
 {
-    size_t room = ARRAY_SIZE(always_asked) + render_files_count() + (size_t)3 * CATALOGUE_NODE_ITEMS_MAX + 1, count = 0;
+    size_t room = 1 + ARRAY_SIZE(always_asked) + render_files_count() + (size_t)3 * CATALOGUE_NODE_ITEMS_MAX + 1,
+           count = 0;
     const char **paths = calloc(room, sizeof *paths);
     if (!paths)
         return fault_no_memory(f);
     for (size_t i = 0; i < ARRAY_SIZE(always_asked); i++)
         paths[count++] = always_asked[i];
+    paths[count++] = catalogue->cluster->crl_path;
     for (const struct render_file *file = render_files; file->path; file++)
         if (file->applies(catalogue->cluster, node))
             paths[count++] = file->path;

@@ -109,8 +109,8 @@ static void removed_write(const struct step_view *view, struct bytes *out)
     const unsigned kept = 1u << RENDER_HOST;
     const char *data = step_cluster(view)->bootstrap.etcd_data_dir;
     AUTO(bytes) text = {0};
-    bytes_append_text(&text, "/etc/ensign/node " MARKS_FOLDER " " CNI_MANIFEST_PATH " " EXTERNAL_CRL_PATH
-                             " " STACKED_CRL_PATH " " RESTORE_MANIFESTS_PATH);
+    bytes_append_text(&text, "/etc/ensign/node " MARKS_FOLDER " " CNI_MANIFEST_PATH " " RESTORE_MANIFESTS_PATH);
+    bytes_appendf(&text, " %s", step_cluster(view)->crl_path);
     if (view->node->roles & ROLE_ETCD)
         bytes_appendf(&text, " %s %s.ensign-restore", data, data);
     for (const struct render_file *file = render_files; file->path; file++)

@@ -65,8 +65,7 @@ enum err render_etcd(const struct render *render, struct bytes *ret_text, struct
     tls_append(files.server, files.bundle->path, "", &out);
     tls_append(files.peer, files.bundle->path, "PEER_", &out);
     if (render->etcd_has_crl)
-        bytes_append_text(&out,
-                          "ETCD_CLIENT_CRL_FILE=" EXTERNAL_CRL_PATH "\nETCD_PEER_CRL_FILE=" EXTERNAL_CRL_PATH "\n");
+        bytes_appendf(&out, "ETCD_CLIENT_CRL_FILE=%s\nETCD_PEER_CRL_FILE=%s\n", cluster->crl_path, cluster->crl_path);
     render_pairs(&out, cluster->bootstrap.etcd_environment, "", "=", "\n");
     return bytes_give(&out, ret_text, f);
 }

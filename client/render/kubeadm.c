@@ -196,7 +196,7 @@ static enum err stacked_etcd_json(const struct render *render, json_t **ret_json
     json_t *local = json_pack("{ss}", "dataDir", cluster->bootstrap.etcd_data_dir);
     if (render->etcd_has_crl) {
         json_auto_t *arguments =
-            json_pack("{ss ss}", "client-crl-file", STACKED_CRL_PATH, "peer-crl-file", STACKED_CRL_PATH);
+            json_pack("{ss ss}", "client-crl-file", cluster->crl_path, "peer-crl-file", cluster->crl_path);
         json_member_add(&local, "extraArgs", arguments ? arguments_json(cluster, arguments) : NULL);
     }
     *ret_json = json_pack("{so}", "local", local);

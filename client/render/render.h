@@ -8,10 +8,6 @@
 
 #include "policies/catalogue.h"
 
-/* Where members of etcd have the CRL of its clients and peers (client/crl.h). */
-#define EXTERNAL_CRL_PATH "/etc/etcd/pki/crl.der"
-#define STACKED_CRL_PATH "/etc/kubernetes/pki/etcd/crl.der"
-
 /* Whose files, and what is not in the cluster file. */
 struct render {
     const struct catalogue *catalogue; /* of all of the cluster's nodes, and so the cluster */

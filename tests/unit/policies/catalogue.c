@@ -378,6 +378,7 @@ static void paths_are_those_of_the_file(void **state)
     assert_string_equal(client->path, "/etc/kubernetes/pki/apiserver-etcd-client.crt");
     assert_string_equal(client->key_path, "/etc/kubernetes/pki/etcd/a.key");
     assert_string_equal(item_find(&catalogue, "e1", "etcd-ca")->path, "/etc/etcd/ca.pem");
+    assert_string_equal(cluster.crl_path, "/etc/etcd/crl.der");
     assert_string_equal(member->path, "/etc/etcd/kubernetes.pem");
     assert_string_equal(member->key_path, "/etc/etcd/pki/member.key");
     assert_string_equal(item_find(&catalogue, "m1", "kubernetes")->path, "/etc/kubernetes/pki/ca.crt");
