@@ -295,12 +295,23 @@ not_ready() {
 
 initialised() { [ -f $manifests/kube-apiserver.yaml ] && [ -f /var/lib/kubelet/config.yaml ]; }
 
+# kubeadm finds the members of etcd by their pods. A kubelet that was there before the API server has tried in vain to show
+# them, and tries again a minute later; one that starts does so at once.
+member_shown() { kubectl --kubeconfig $admin -n kube-system get pod "etcd-$own_name"; }
+
+show_member() {
+    await 2 member_shown && return 0
+    systemctl restart kubelet
+    await 90 member_shown || { last_words kubelet; fail "expected the API server to have the pod etcd-$own_name within 90 s"; }
+}
+
 # Nobody joins by a token here, so that none is left behind.
 step_init() {
     [ -n "$resumed" ] || ! initialised || return 0
     kubeadm_run init ${skip_phases:+--skip-phases="$skip_phases"}
     kubectl --kubeconfig $admin -n kube-system delete secret --field-selector type=bootstrap.kubernetes.io/token
     gate_control_plane
+    [ -z "$stacked" ] || show_member
 }
 
 # With etcd elsewhere the next may join while this one's pods start, which the gate waits for; a member of etcd has to
