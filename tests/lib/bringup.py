@@ -190,6 +190,15 @@ class Bringup(lab.Lab):
 
     # ---- what there is ----
 
+    def snapshot(self):
+        """When all pods run: what Kubernetes starts by itself is nobody's change. Without a cluster, at once."""
+        wait_for('all pods to run', self.pods_run, 180)
+        return super().snapshot()
+
+    def pods_run(self):
+        phases = self.kubectl('get', 'pods', '-A', '-o', 'jsonpath={.items[*].status.phase}', check=False)
+        return phases.returncode != 0 or set(phases.stdout.split()) <= {'Running', 'Succeeded'}
+
     def marks(self):
         """(host, step) -> when it was begun, of those that have not come to their end"""
         return {(name, path.removesuffix('.begun').rsplit('/', 1)[1]): status.st_mtime_ns
