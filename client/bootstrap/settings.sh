@@ -49,18 +49,19 @@ manifests_make() {
         "$made/manifests" $manifests "$made/kubeadm.yaml" 2>&1 || fail "kubeadm does not take the settings: see its lines above"
 }
 
-containers() { crictl ps --quiet --label "io.kubernetes.container.name=$1"; }
+# COMPONENT [--all]: those that run; all: also those that have ended
+containers() { crictl ps --quiet ${2:-} --label "io.kubernetes.container.name=$1"; }
 
 # COMPONENT: what runs by the manifest of before is noted first, so that whoever goes on after an interruption knows it.
 manifest_replace() {
     ! cmp -s "$made/manifests/$1.yaml" "$manifests/$1.yaml" || return 0
-    containers "$1" > "$made/$1.before"
+    containers "$1" --all > "$made/$1.before"
     base64 "$made/manifests/$1.yaml" | put "$manifests/$1.yaml" 0600
 }
 
+# COMPONENT: one that ends at once has been started, too; its health tells
 restarted() {
-    running=$(containers "$1")
-    [ -n "$running" ] && ! echo "$running" | grep -qxFf "$made/$1.before"
+    containers "$1" --all | grep -qvxFf "$made/$1.before" && ! containers "$1" | grep -qxFf "$made/$1.before"
 }
 
 # What the cluster keeps of them for those who join, and for its proxies.
@@ -85,7 +86,7 @@ step_settings() {
     for component in kube-apiserver kube-controller-manager kube-scheduler; do manifest_replace $component; done
     for component in kube-apiserver kube-controller-manager kube-scheduler; do
         [ ! -f "$made/$component.before" ] || await 120 restarted $component ||
-            { last_words kubelet; fail "expected the kubelet to start $component by its new manifest within 120 s"; }
+            { last_words kubelet; container_words $component; fail "expected the kubelet to start $component by its new manifest within 120 s"; }
     done
     gate_control_plane
     [ -z "$first" ] || cluster_settings
