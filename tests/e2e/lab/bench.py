@@ -23,17 +23,17 @@ with lab.Lab('external-haproxy', ['lb']) as it:
     print('up', flush=True)
     it.hosts['lb'].run('sleep', '600', timeout=None)
 """
-CONNECTIONS = pathlib.Path('/proc/sys/net/netfilter/nf_conntrack_max')
+VALUES = [pathlib.Path('/proc/sys') / name for name in ('net/netfilter/nf_conntrack_max', 'fs/inotify/max_user_instances')]
 
 
 def machine():
-    """What a lab could leave on the machine: mounts, networks, files, cgroups, a value of the kernel's."""
+    """What a lab could leave on the machine: mounts, networks, files, cgroups, values of the kernel's."""
     mounts = [line for line in pathlib.Path('/proc/self/mounts').read_text().splitlines() if str(lab.LAB) in line]
     networks = sorted(os.listdir('/run/netns')) if os.path.isdir('/run/netns') else []
     cgroups = subprocess.run(['find', '/sys/fs/cgroup', '-type', 'd', '-name', 'lab'], capture_output=True, text=True,
                              check=False).stdout
     return {'mounts': mounts, 'networks': networks, 'files': lab.RUN.exists(), 'cgroups': cgroups,
-            'connections': CONNECTIONS.read_text(), 'etc': os.path.exists('/etc/netns')}
+            'values': [path.read_text() for path in VALUES], 'etc': os.path.exists('/etc/netns')}
 
 
 def descendants(pid):
