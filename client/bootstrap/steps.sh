@@ -314,13 +314,14 @@ step_init() {
     [ -z "$stacked" ] || show_member
 }
 
-# With etcd elsewhere the next may join while this one's pods start, which the gate waits for; a member of etcd has to
-# be well before another is added.
+# The next may join while this one's pods start, which the gate waits for; but a member of etcd has to be well before
+# another is added.
 step_control_plane() {
     [ -n "$resumed" ] || ! initialised || return 0
     not_ready
     kubeadm_run join
-    if [ -n "$stacked" ]; then gate_control_plane; else gate_kubelet; fi
+    gate_kubelet
+    [ -z "$stacked" ] || gate_etcd
 }
 
 step_worker() {
