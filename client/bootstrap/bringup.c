@@ -102,8 +102,7 @@ static void initialised_find(struct bringup *bringup)
 
 static bool etcd_is_active(const struct step_view *view)
 {
-    const struct fact_row *row = view->facts ? fact_find(view->facts, LIST_UNITS, "etcd") : NULL;
-    return row && strcmp(row->cells[2], "active") == 0;
+    return view->facts && fact_is_active(view->facts, "etcd");
 }
 
 static void etcd_find(struct bringup *bringup)

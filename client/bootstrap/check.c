@@ -316,13 +316,11 @@ static void check_ports(const struct check *check)
 static void check_firewall(const struct check *check)
 {
     static const char *const firewalls[] = {"ufw", "firewalld"};
-    for (size_t i = 0; i < ARRAY_SIZE(firewalls); i++) {
-        const struct fact_row *row = fact_find(&check->report->facts, LIST_UNITS, firewalls[i]);
-        if (row && strcmp(row->cells[2], "active") == 0)
+    for (size_t i = 0; i < ARRAY_SIZE(firewalls); i++)
+        if (fact_is_active(&check->report->facts, firewalls[i]))
             add(check, FINDING_WARNING, "firewall", "that the nodes reach each other",
                 "let the cluster's ports through (6443, 2379, 2380, 10250 and those of the CNI)", "%s is active",
                 firewalls[i]);
-    }
 }
 
 /* ---- what is there already ---- */

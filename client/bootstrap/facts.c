@@ -164,6 +164,18 @@ const struct fact_row *fact_find(const struct host_facts *facts, enum fact_list 
     return NULL;
 }
 
+bool fact_is_file(const struct host_facts *facts, const char *path)
+{
+    const struct fact_row *row = fact_find(facts, LIST_FILES, path);
+    return row && strcmp(row->cells[1], "file") == 0;
+}
+
+bool fact_is_active(const struct host_facts *facts, const char *unit)
+{
+    const struct fact_row *row = fact_find(facts, LIST_UNITS, unit);
+    return row && strcmp(row->cells[2], "active") == 0;
+}
+
 /* ---- asking ---- */
 
 static enum err variable_write(struct bytes *out, const char *name, const char *const *texts, struct fault *f)

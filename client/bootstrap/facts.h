@@ -67,6 +67,10 @@ int64_t fact_number(const char *cell);
 /* The row whose first cell this is; NULL. */
 const struct fact_row *fact_find(const struct host_facts *facts, enum fact_list list, const char *first);
 
+/* What was asked for and is a regular file; a unit that runs. Not said: false. */
+bool fact_is_file(const struct host_facts *facts, const char *path);
+bool fact_is_active(const struct host_facts *facts, const char *unit);
+
 /* What the host is asked besides; texts without control characters, each list ended by NULL or absent. */
 struct facts_question {
     const char *const *names, *const *files, *const *folders, *const *programs;

@@ -14,24 +14,13 @@ static const struct step_kind step_node_delete = {STAGE_WORKERS, "node_delete", 
 
 /* ---- who can do it ---- */
 
-static bool etcd_active(const struct step_view *view)
-{
-    const struct fact_row *row = fact_find(view->facts, LIST_UNITS, "etcd");
-    return row && strcmp(row->cells[2], "active") == 0;
-}
-
-static bool has_file(const struct step_view *view, const char *path)
-{
-    const struct fact_row *row = fact_find(view->facts, LIST_FILES, path);
-    return row && strcmp(row->cells[1], "file") == 0;
-}
-
 /* A member of etcd that runs, as far as a look tells. */
 static bool is_running_member(const struct step_view *view)
 {
     if (!(view->node->roles & ROLE_ETCD))
         return false;
-    return step_cluster(view)->etcd_topology == ETCD_EXTERNAL ? etcd_active(view) : step_initialised(view);
+    return step_cluster(view)->etcd_topology == ETCD_EXTERNAL ? fact_is_active(view->facts, "etcd")
+                                                              : step_initialised(view);
 }
 
 static bool is_running_control_plane(const struct step_view *view)
@@ -41,7 +30,7 @@ static bool is_running_control_plane(const struct step_view *view)
 
 static bool is_in_cluster(const struct step_view *view)
 {
-    return is_running_member(view) || has_file(view, KUBELET_CONFIG);
+    return is_running_member(view) || fact_is_file(view->facts, KUBELET_CONFIG);
 }
 
 /* `count`: there is none. */

@@ -12,12 +12,6 @@ const char *const stage_words[] = {"prepare", "ensign",  "enrol",  "etcd", "load
 
 /* ---- what the host says ---- */
 
-static bool is_file(const struct step_view *view, const char *path)
-{
-    const struct fact_row *row = fact_find(view->facts, LIST_FILES, path);
-    return row && strcmp(row->cells[1], "file") == 0;
-}
-
 static bool has_program(const struct step_view *view, const char *name)
 {
     return fact_find(view->facts, LIST_VERSIONS, name) != NULL;
@@ -62,7 +56,7 @@ static bool runtime_missing(const struct step_view *view, char ret_why[STEP_WHY_
     const struct bootstrap *bootstrap = &step_cluster(view)->bootstrap;
     if (missing(view, bootstrap->runtime == RUNTIME_CRIO ? "crio" : "containerd", ret_why))
         return true;
-    return bootstrap->cni == CNI_BRIDGE && !is_file(view, CNI_BRIDGE_PATH) &&
+    return bootstrap->cni == CNI_BRIDGE && !fact_is_file(view->facts, CNI_BRIDGE_PATH) &&
            why(ret_why, "there is no " CNI_BRIDGE_PATH);
 }
 
@@ -132,12 +126,12 @@ static bool ensign_needed(const struct step_view *view, char ret_why[STEP_WHY_SI
 
 static bool absent(const struct step_view *view, const char *path, char ret_why[STEP_WHY_SIZE])
 {
-    return path && !is_file(view, path) && why(ret_why, "there is no %.160s", path);
+    return path && !fact_is_file(view->facts, path) && why(ret_why, "there is no %.160s", path);
 }
 
 bool step_initialised(const struct step_view *view)
 {
-    return is_file(view, APISERVER_MANIFEST) && is_file(view, KUBELET_CONFIG);
+    return fact_is_file(view->facts, APISERVER_MANIFEST) && fact_is_file(view->facts, KUBELET_CONFIG);
 }
 
 static bool enrol_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
@@ -175,7 +169,8 @@ static bool nginx_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZ
 static bool control_plane_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
 {
     return !step_initialised(view) &&
-           why(ret_why, "there is no %s", is_file(view, APISERVER_MANIFEST) ? KUBELET_CONFIG : APISERVER_MANIFEST);
+           why(ret_why, "there is no %s",
+               fact_is_file(view->facts, APISERVER_MANIFEST) ? KUBELET_CONFIG : APISERVER_MANIFEST);
 }
 
 static bool worker_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
@@ -195,14 +190,15 @@ static bool agent_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZ
 
 static bool tidy_needed(const struct step_view *view, char ret_why[STEP_WHY_SIZE])
 {
-    return is_file(view, SUPER_ADMIN_CONF) && why(ret_why, SUPER_ADMIN_CONF " is there, which gets past RBAC");
+    return fact_is_file(view->facts, SUPER_ADMIN_CONF) &&
+           why(ret_why, SUPER_ADMIN_CONF " is there, which gets past RBAC");
 }
 
 /* ---- clusters that run ---- */
 
 static bool kubelet_started(const struct step_view *view)
 {
-    return is_file(view, KUBELET_CONFIG);
+    return fact_is_file(view->facts, KUBELET_CONFIG);
 }
 
 /* The configuration is of the cluster file's minor version: where that is still to come, kubeadm does not read it. */

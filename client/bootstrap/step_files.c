@@ -80,12 +80,11 @@ static bool before_init(const struct step_view *view, const struct step_kind *ki
 static enum err rendered_add(const struct step_view *view, const struct step_kind *kind, const struct render_file *file,
                              struct step_files *files, struct fault *f)
 {
-    const struct fact_row *crl = fact_find(view->facts, LIST_FILES, step_cluster(view)->crl_path);
     const struct render render = {.catalogue = view->catalogue,
                                   .node = view->node,
                                   .kubernetes_version = view->kubernetes_version,
                                   .vrrp_password = view->vrrp_password,
-                                  .etcd_has_crl = crl && strcmp(crl->cells[1], "file") == 0,
+                                  .etcd_has_crl = fact_is_file(view->facts, step_cluster(view)->crl_path),
                                   .before_init = before_init(view, kind)};
     CLEANUP(secret_cleanup) struct bytes text = {0};
     TRY(file->render(&render, &text, f));

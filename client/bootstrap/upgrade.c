@@ -107,8 +107,7 @@ static bool has_version(const struct upgrade *upgrade, const struct step_view *v
 
 static void joined_check(const struct step_view *view, struct fault *f)
 {
-    const struct fact_row *config = fact_find(view->facts, LIST_FILES, KUBELET_CONFIG);
-    if (!config || strcmp(config->cells[1], "file") != 0)
+    if (!fact_is_file(view->facts, KUBELET_CONFIG))
         fault_reason(f, view->node->name, "it is no node of the cluster yet: `ensign cluster apply` first");
 }
 
